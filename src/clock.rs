@@ -1,0 +1,109 @@
+//! The only reader of clocks. Everything else is handed a [`Now`] or asks here.
+//!
+//! Durations run on the clock since boot, which on Linux counts suspend: a session at Graph goes on expiring while a
+//! laptop sleeps. Against the sandbox, and only there, the clock can run faster than life, so that a day passes in a
+//! test; real sockets, attempts and token lifetimes then still take real time ([`Clock::real`]).
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::presence::{Deadline, Mono, Now, Timestamp};
+
+/// A step of the wall clock is noticed after this long at the latest.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Reads the clocks and sleeps on them. Cheap to clone; all clones agree.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Scale>);
+
+#[derive(Debug)]
+struct Scale {
+    speed: u32,
+    origin: Now,
+}
+
+impl Clock {
+    /// The clock of life.
+    #[must_use]
+    pub fn live() -> Self {
+        Clock::faster(1)
+    }
+
+    /// From now on `speed` times faster than life; 0 counts as 1. For use against the sandbox only.
+    #[must_use]
+    pub fn faster(speed: u32) -> Self {
+        Clock(Arc::new(Scale { speed: speed.max(1), origin: read() }))
+    }
+
+    /// How much faster than life.
+    #[must_use]
+    pub fn speed(&self) -> u32 {
+        self.0.speed
+    }
+
+    /// Both clocks, sped up.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let real = read();
+        let Scale { speed, origin } = *self.0;
+        if speed == 1 {
+            return real;
+        }
+        let passed = real.mono.since(origin.mono) * speed;
+        Now { mono: origin.mono + passed, wall: origin.wall + passed }
+    }
+
+    /// The clock since boot at its true speed: for token lifetimes, attempts and log limits.
+    #[must_use]
+    pub fn real(&self) -> Mono {
+        read().mono
+    }
+
+    /// How long in real life until `then`.
+    #[must_use]
+    pub fn until(&self, then: Mono) -> Duration {
+        then.since(self.now().mono).div_f64(f64::from(self.0.speed))
+    }
+
+    /// Returns at the deadline, or earlier: the caller reads the clock and judges. In particular it returns at least
+    /// every 5 s while a wall deadline is set, since the wall clock may step.
+    pub async fn sleep_until(&self, deadline: Deadline) {
+        if deadline == Deadline::NEVER {
+            return pending().await;
+        }
+        let now = self.now();
+        let speed = f64::from(self.0.speed);
+        let mut span = deadline.mono.since(now.mono).div_f64(speed).min(LOOK);
+        if deadline.wall != Timestamp::MAX {
+            span = span.min(deadline.wall.since(now.wall).div_f64(speed));
+        }
+        // The runtime's timer does not count suspend; waking every few seconds bounds what that can cost.
+        tokio::time::sleep(span).await;
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place that may")]
+fn read() -> Now {
+    let wall = match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+        Ok(span) => i64::try_from(span.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+    };
+    Now { mono: since_boot(), wall: Timestamp::from_millis(wall) }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Mono {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let millis = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
+    Mono::from_millis(seconds * 1000 + millis)
+}
+
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::disallowed_methods, reason = "the one place that may")]
+fn since_boot() -> Mono {
+    use std::sync::OnceLock;
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    Mono::ZERO + START.get_or_init(std::time::Instant::now).elapsed()
+}

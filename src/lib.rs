@@ -1,0 +1,11 @@
+//! Keeps people's presence at Microsoft Graph in step with what their devices and calendars say over MQTT.
+#[cfg(feature = "bridge")]
+pub mod clock;
+pub mod presence;
+pub mod sandbox;
+#[cfg(feature = "bridge")]
+pub mod secret;
+#[cfg(feature = "bridge")]
+pub mod telemetry;
+#[cfg(feature = "bridge")]
+pub mod tls;

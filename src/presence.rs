@@ -1,0 +1,10 @@
+//! The pure core: what each person should show, what Graph holds, and which call is due. Events and time in, actions
+//! out. No IO, no async, no clock, no randomness of its own, and it cannot fail.
+
+pub mod action;
+pub mod now;
+pub mod pair;
+
+pub use action::{Action, Alarm, Cause, Link, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
+pub use now::{Deadline, Mono, Now, Timestamp};
+pub use pair::{NotSettable, Presence};
