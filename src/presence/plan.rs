@@ -57,7 +57,7 @@ impl RuleId {
 }
 
 /// Durations and rates of a tenant's people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// `expirationDuration` of each call, PT5M…PT4H: how long a session outlives a bridge that died.
     pub max_stale: Duration,
