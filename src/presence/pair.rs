@@ -25,13 +25,8 @@ pub enum Presence {
 
 impl Presence {
     /// All of them, from the weakest to the strongest.
-    pub const ALL: [Presence; 5] = [
-        Presence::Away,
-        Presence::Available,
-        Presence::InACall,
-        Presence::InAConferenceCall,
-        Presence::Presenting,
-    ];
+    pub const ALL: [Presence; 5] =
+        [Presence::Away, Presence::Available, Presence::InACall, Presence::InAConferenceCall, Presence::Presenting];
 
     /// Graph's `availability`.
     #[must_use]

@@ -99,6 +99,18 @@ impl Reason {
 pub struct Rules {}
 
 impl Rules {
+    /// The rule of `new` that says the same as rule `id` of these, if there is one.
+    #[must_use]
+    pub fn successor(&self, id: RuleId, _new: &Rules) -> Option<RuleId> {
+        Some(id)
+    }
+
+    /// Where a subject leads: an index into `Plan::people`.
+    #[must_use]
+    pub fn resolve(&self, _subject: &str) -> Option<usize> {
+        None
+    }
+
     /// Calls `each` once for every rule whose topic pattern matches, with what it makes of the message. Does not call it
     /// at all if none matches.
     pub fn evaluate(

@@ -1,0 +1,605 @@
+//! The core as others see it. Calling order: any `handle_*`, then [`Core::poll_action`] until it returns `None`, then
+//! sleep until [`Core::poll_timeout`] and call [`Core::handle_timeout`].
+//!
+//! Everything that can change a person ends in one place, `settle`: forget what is over, decide anew, tell the session,
+//! put the person where the queue and the timers need them. It is idempotent, so calling it once too often is harmless.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::action::{Action, Alarm, Cause, Link, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
+use super::arbiter::{self, Verdict};
+use super::board::{Applied, Board};
+use super::budget::Rate;
+use super::keeper::{Due, Lane, Lesson};
+use super::memory::{Memory, Recall};
+use super::now::{Deadline, Mono, Now, Timestamp};
+use super::pair::Presence;
+use super::plan::{ObjectId, PersonPlan, Plan, RuleId};
+use super::rule::{Effect, Reason};
+use super::session::{ATTEMPT, Held, Need, START_WITHIN, Session};
+use super::view::View;
+
+/// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
+const FIRST_RETAINED: std::time::Duration = std::time::Duration::from_secs(3600);
+/// A replay is taken to be through after this, if nobody says so earlier.
+const REPLAY: std::time::Duration = std::time::Duration::from_secs(10);
+/// Partitions that replicas share out among themselves.
+pub const PARTITIONS: usize = 64;
+
+/// A part of the people, owned by one replica at a time: below [`PARTITIONS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(pub u8);
+
+impl Partition {
+    /// Of a person: the first byte of SHA-256(tenant id, 0, object id in lower case), modulo 64. A format, not a choice.
+    #[must_use]
+    pub fn of(tenant: ObjectId, object_id: ObjectId) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(tenant.to_string());
+        hash.update([0]);
+        hash.update(object_id.to_string());
+        Partition(hash.finalize()[0] % 64)
+    }
+}
+
+/// What one rule did with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The rule; `None` if none matched.
+    pub rule: Option<RuleId>,
+    /// The person it was for, if it came so far.
+    pub person: Option<PersonId>,
+    /// Changed or renewed a share, or why not.
+    pub result: Result<Applied, Reason>,
+}
+
+/// What a message did, rule by rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Handled<'a> {
+    /// At least one step.
+    pub steps: &'a [Step],
+}
+
+pub(super) struct Person {
+    pub(super) who: PersonPlan,
+    listed: bool,
+    partition: Partition,
+    pub(super) board: Board,
+    pub(super) session: Session,
+    pub(super) verdict: Verdict,
+    seed: u64,
+    due: Option<Due>,
+    cause: Cause,
+    timer: Deadline,
+    shown: Option<(Option<Presence>, Shown, Option<usize>)>,
+    alarm: Option<Alarm>,
+}
+
+/// Held without its times: what is worth telling when it changes.
+type Shown = Result<Option<Presence>, ()>;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    gap: Option<Mono>,
+    replayed_by: Option<Mono>,
+}
+
+/// The core.
+pub struct Core {
+    now: Now,
+    plan: Arc<Plan>,
+    people: Vec<Person>,
+    /// From the plan's people to ours.
+    slots: Vec<PersonId>,
+    ids: HashMap<(ObjectId, ObjectId), PersonId>,
+    sources: Vec<Source>,
+    deafness: Vec<Mono>,
+    memory: Memory,
+    lanes: Vec<Lane>,
+    owned: [Option<Mono>; PARTITIONS],
+    serial: u64,
+    mono_timers: BTreeSet<(Mono, PersonId)>,
+    wall_timers: BTreeSet<(Timestamp, PersonId)>,
+    out: VecDeque<Action>,
+    steps: Vec<Step>,
+}
+
+impl Core {
+    /// A core that knows nothing of before: nobody holds anything at Graph, every partition is ours.
+    #[must_use]
+    pub fn new(now: Now, plan: Arc<Plan>) -> Self {
+        let mut core = Core {
+            now,
+            plan: Arc::default(),
+            people: Vec::new(),
+            slots: Vec::new(),
+            ids: HashMap::new(),
+            sources: Vec::new(),
+            deafness: Vec::new(),
+            memory: Memory::default(),
+            lanes: Vec::new(),
+            owned: [Some(Mono::MAX); PARTITIONS],
+            serial: 0,
+            mono_timers: BTreeSet::new(),
+            wall_timers: BTreeSet::new(),
+            out: VecDeque::new(),
+            steps: Vec::new(),
+        };
+        core.handle_config(now, plan);
+        core
+    }
+
+    /// A message came. Says what each rule made of it.
+    pub fn handle_publish(&mut self, now: Now, source: SourceId, publish: &Publish<'_>) -> Handled<'_> {
+        self.now = now;
+        self.steps.clear();
+        let Ok(topic) = std::str::from_utf8(publish.topic) else {
+            return self.refuse(Reason::BadTopic);
+        };
+        let plan = Arc::clone(&self.plan);
+        let mut recall = None;
+        let mut reached = false;
+        plan.rules.evaluate(source, topic, publish.payload, &mut |rule, result| {
+            let step = match result {
+                Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
+                Ok(effect) => {
+                    let recall = *recall.get_or_insert_with(|| self.memory.recall(source, topic, publish.payload));
+                    reached = true;
+                    self.take(source, publish, rule, effect, recall)
+                }
+            };
+            self.steps.push(step);
+        });
+        if reached {
+            self.memory.remember(now.mono, source, topic, publish.payload);
+        }
+        if self.steps.is_empty() {
+            return self.refuse(Reason::NoRule);
+        }
+        Handled { steps: &self.steps }
+    }
+
+    fn refuse(&mut self, reason: Reason) -> Handled<'_> {
+        self.steps.push(Step { rule: None, person: None, result: Err(reason) });
+        Handled { steps: &self.steps }
+    }
+
+    fn take(
+        &mut self,
+        source: SourceId,
+        publish: &Publish<'_>,
+        rule: RuleId,
+        mut effect: Effect<'_>,
+        recall: Recall,
+    ) -> Step {
+        let id = self.slots[effect.person];
+        let now = self.now;
+        let mut step = Step { rule: Some(rule), person: Some(id), result: Err(Reason::RetainedIgnored) };
+        let board = &mut self.people[index(id)].board;
+        if publish.retain {
+            if !effect.accept_retained || effect.timed && recall != Recall::Same {
+                return step;
+            }
+            if recall == Recall::Same {
+                board.confirm(now, source, &effect);
+                step.result = Err(Reason::Replay);
+                self.settle(id);
+                return step;
+            }
+            if recall == Recall::New {
+                effect.ttl = effect.ttl.min(FIRST_RETAINED);
+            }
+            effect.ttl = effect.ttl.min(publish.expiry.unwrap_or(effect.ttl));
+        }
+        step.result = board.apply(now, source, rule, &effect, self.plan.policy.grace);
+        if step.result == Ok(Applied::Changed) {
+            self.out.push_back(Action::Journal { person: id });
+        }
+        self.settle(id);
+        step
+    }
+
+    /// The link to a broker changed.
+    pub fn handle_link(&mut self, now: Now, source: SourceId, link: Link) {
+        self.now = now;
+        let slot = usize::from(source.0);
+        if self.sources.len() <= slot {
+            self.sources.resize(slot + 1, Source::default());
+            self.deafness.resize(slot + 1, Mono::MAX);
+        }
+        let state = &mut self.sources[slot];
+        match link {
+            Link::Down => state.gap = state.gap.or(Some(now.mono)),
+            Link::Deaf { since } => state.gap = state.gap.or(Some(since)),
+            Link::Up { session_present, expiry } => match state.gap {
+                Some(gap) if session_present && now.mono.since(gap) < expiry => state.gap = None,
+                Some(_) => state.replayed_by = Some(now.mono + REPLAY),
+                None => {}
+            },
+            Link::Replayed => return self.replayed(source),
+        }
+        if !matches!(link, Link::Up { .. }) {
+            state.replayed_by = None;
+        }
+        self.deafness[slot] = self.sources[slot].gap.map_or(Mono::MAX, |gap| gap + self.plan.policy.blind_hold);
+        self.settle_all();
+    }
+
+    /// The broker has said again all that it retains: what it did not confirm ends when deafness would have ended it.
+    fn replayed(&mut self, source: SourceId) {
+        let slot = usize::from(source.0);
+        self.sources[slot].replayed_by = None;
+        if let Some(gap) = self.sources[slot].gap.take() {
+            let end = gap + self.plan.policy.blind_hold;
+            for person in &mut self.people {
+                person.board.blind(source, gap, end);
+            }
+        }
+        self.deafness[slot] = Mono::MAX;
+        self.settle_all();
+    }
+
+    /// A call to Graph ended. Outcomes of other calls than the one in flight are ignored.
+    pub fn handle_outcome(&mut self, now: Now, ticket: Ticket, outcome: Outcome) {
+        self.now = now;
+        let Some(person) = self.people.get_mut(index(ticket.person)) else { return };
+        if !person.session.finish(now.mono, ticket, outcome, person.seed ^ ticket.serial) {
+            return;
+        }
+        let lane = usize::from(person.who.tenant.0);
+        self.out.push_back(Action::Journal { person: ticket.person });
+        match self.lanes[lane].learn(now.mono, ticket, outcome) {
+            Lesson::None => self.judge(ticket.person, outcome),
+            Lesson::Application(alarm) => {
+                self.alarm(alarm, true);
+                self.unpark(TenantId(person_tenant(&self.people, ticket.person)));
+            }
+            Lesson::Healed(alarm) => {
+                self.alarm(alarm, false);
+                self.judge(ticket.person, outcome);
+                self.unpark(TenantId(person_tenant(&self.people, ticket.person)));
+            }
+        }
+        self.settle(ticket.person);
+    }
+
+    /// Raises or ends the alarm that is this person's own.
+    fn judge(&mut self, id: PersonId, outcome: Outcome) {
+        let alarm = match outcome {
+            Outcome::Accepted => None,
+            Outcome::Refused => Some(Alarm::RequestRefused(id)),
+            Outcome::NoSuchUser => Some(Alarm::NoSuchUser(id)),
+            Outcome::Unauthorised | Outcome::Forbidden { .. } => Some(Alarm::PersonRefused(id)),
+            _ => return,
+        };
+        let person = &mut self.people[index(id)];
+        if alarm.is_some() && person.session.waiting(self.now.mono).is_none() {
+            return; // it is tried once more before anybody is told
+        }
+        let before = std::mem::replace(&mut person.alarm, alarm);
+        if before == alarm {
+            return;
+        }
+        if let Some(before) = before {
+            self.alarm(before, false);
+        }
+        if let Some(alarm) = alarm {
+            self.alarm(alarm, true);
+        }
+    }
+
+    fn alarm(&mut self, alarm: Alarm, on: bool) {
+        self.out.push_back(Action::Alarm { alarm, on });
+    }
+
+    fn unpark(&mut self, tenant: TenantId) {
+        for slot in 0..self.people.len() {
+            let person = &mut self.people[slot];
+            if person.who.tenant == tenant && person.session.unpark(self.now.mono) {
+                if let Some(alarm) = person.alarm.take() {
+                    self.out.push_back(Action::Alarm { alarm, on: false });
+                }
+                self.settle(id_of(slot));
+            }
+        }
+    }
+
+    /// The rate of a tenant changes (a share of the budget, a restored gate).
+    pub fn handle_budget(&mut self, now: Now, tenant: TenantId, rate: Rate, gate: Option<Mono>) {
+        self.now = now;
+        if let Some(lane) = self.lanes.get_mut(usize::from(tenant.0)) {
+            lane.bucket.fill(now.mono);
+            lane.bucket.set_rate(rate);
+            if let Some(until) = gate {
+                lane.gate.shut_until(until);
+            }
+        }
+    }
+
+    /// A partition is ours until `until`, or no longer. No action is given out whose attempt could pass that time.
+    pub fn handle_ownership(&mut self, now: Now, partition: Partition, until: Option<Mono>) {
+        self.now = now;
+        let Some(owned) = self.owned.get_mut(usize::from(partition.0)) else { return };
+        let before = std::mem::replace(owned, until);
+        for slot in 0..self.people.len() {
+            let person = &mut self.people[slot];
+            if person.partition != partition {
+                continue;
+            }
+            if until.is_none() {
+                person.session.abandon();
+            } else if before.is_none() && !person.board.shares().is_empty() {
+                person.session.doubt();
+            }
+            self.settle(id_of(slot));
+        }
+    }
+
+    /// A new plan: ends shares whose rule, signal or person is gone or whose subject leads to somebody else; people no
+    /// longer listed are cleared once.
+    pub fn handle_config(&mut self, now: Now, plan: Arc<Plan>) {
+        self.now = now;
+        let old = std::mem::replace(&mut self.plan, Arc::clone(&plan));
+        let rate = Rate { per_second: plan.policy.rate, burst: plan.policy.burst };
+        for (slot, _) in plan.tenants.iter().enumerate() {
+            match self.lanes.get_mut(slot) {
+                Some(lane) => lane.bucket.set_rate(rate),
+                None => self.lanes.push(Lane::new(tenant_id(slot), rate, now.mono)),
+            }
+        }
+        for person in &mut self.people {
+            person.listed = false;
+        }
+        self.slots.clear();
+        for who in &plan.people {
+            let id = self.enlist(&plan, who);
+            self.slots.push(id);
+        }
+        let slots = &self.slots;
+        for (slot, person) in self.people.iter_mut().enumerate() {
+            let listed = person.listed;
+            person.board.retain(|share| listed && carry(&old, &plan, slots, id_of(slot), share));
+        }
+        self.settle_all();
+    }
+
+    fn enlist(&mut self, plan: &Plan, who: &PersonPlan) -> PersonId {
+        let tenant = plan.tenants.get(usize::from(who.tenant.0)).copied().unwrap_or_default();
+        let next = id_of(self.people.len());
+        let id = *self.ids.entry((tenant, who.object_id)).or_insert(next);
+        if id == next {
+            let partition = Partition::of(tenant, who.object_id);
+            let seed = super::memory::digest(who.object_id.to_string().as_bytes());
+            self.people.push(Person::new(who.clone(), partition, seed));
+        }
+        let person = &mut self.people[index(id)];
+        person.listed = true;
+        person.who.clone_from(who);
+        id
+    }
+
+    /// Time passed, or a clock was set.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        for slot in 0..self.sources.len() {
+            if self.sources[slot].replayed_by.is_some_and(|by| now.mono >= by) {
+                self.replayed(source_id(slot));
+            }
+        }
+        while let Some(&(at, id)) = self.mono_timers.first()
+            && at <= now.mono
+        {
+            self.fire(id);
+        }
+        while let Some(&(at, id)) = self.wall_timers.first()
+            && at <= now.wall
+        {
+            self.fire(id);
+        }
+    }
+
+    fn fire(&mut self, id: PersonId) {
+        self.set_timer(id, Deadline::NEVER);
+        self.settle(id);
+    }
+
+    /// The next thing to do, if any.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(action) = self.out.pop_front() {
+            return Some(action);
+        }
+        for lane in 0..self.lanes.len() {
+            while let Some(id) = self.lanes[lane].next(self.now.mono) {
+                if let Some(action) = self.call(lane, id) {
+                    return Some(action);
+                }
+            }
+        }
+        None
+    }
+
+    fn call(&mut self, lane: usize, id: PersonId) -> Option<Action> {
+        let now = self.now.mono;
+        let person = &mut self.people[index(id)];
+        let owned = self.owned[usize::from(person.partition.0)].unwrap_or(Mono::ZERO);
+        let not_after = (now + START_WITHIN).min(if owned == Mono::MAX { owned } else { owned - ATTEMPT });
+        if not_after <= now {
+            self.lanes[lane].requeue(person.due.take(), None);
+            return None;
+        }
+        self.serial += 1;
+        let ticket = Ticket { person: id, serial: self.serial };
+        let expiration = self.plan.policy.max_stale;
+        let content = person.session.start(now, ticket, expiration, not_after);
+        let (tenant, cause) = (person.who.tenant, person.cause);
+        self.lanes[lane].sent(ticket);
+        self.settle(id);
+        Some(match content {
+            Some(presence) => {
+                Action::SetPresence { ticket, tenant, person: id, presence, expiration, not_after, cause }
+            }
+            None => Action::ClearPresence { ticket, tenant, person: id, not_after },
+        })
+    }
+
+    /// When to call [`Core::handle_timeout`], whatever happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let mut next = Deadline::NEVER;
+        if let Some(&(at, _)) = self.mono_timers.first() {
+            next.mono = at;
+        }
+        if let Some(&(at, _)) = self.wall_timers.first() {
+            next.wall = at;
+        }
+        for lane in &self.lanes {
+            next = next.at_latest(lane.wake());
+        }
+        for source in &self.sources {
+            next = next.at_latest(source.replayed_by.unwrap_or(Mono::MAX));
+        }
+        (next != Deadline::NEVER).then_some(next)
+    }
+
+    /// "Why is Alice busy?"
+    #[must_use]
+    pub fn view(&self, person: PersonId) -> View<'_> {
+        View::new(&self.plan, &self.people[index(person)], &self.deafness, self.now)
+    }
+
+    /// Everybody the core knows, also who is about to be cleared because no longer listed.
+    pub fn people(&self) -> impl Iterator<Item = PersonId> + use<> {
+        (0..self.people.len()).map(id_of)
+    }
+
+    /// How the configuration names a person.
+    #[must_use]
+    pub fn person(&self, person: PersonId) -> &PersonPlan {
+        &self.people[index(person)].who
+    }
+
+    /// Until when a tenant's gate is shut, if it is.
+    #[must_use]
+    pub fn gate(&self, tenant: TenantId) -> Option<Mono> {
+        self.lanes.get(usize::from(tenant.0)).and_then(|lane| lane.gate.shut(self.now.mono))
+    }
+
+    fn settle_all(&mut self) {
+        for slot in 0..self.people.len() {
+            self.settle(id_of(slot));
+        }
+    }
+
+    fn settle(&mut self, id: PersonId) {
+        let now = self.now;
+        let person = &mut self.people[index(id)];
+        person.board.expire(now);
+        person.verdict = if person.listed {
+            arbiter::decide(&self.plan, &person.board, now, &self.deafness)
+        } else {
+            Verdict::default()
+        };
+        person.session.want(now.mono, person.verdict.wanted);
+        person.session.age(now.mono);
+        let owned = self.owned[usize::from(person.partition.0)].is_some_and(|until| now.mono + ATTEMPT < until);
+        let need = if owned { person.session.need(now.mono, person.seed) } else { Need::Rest(Mono::MAX) };
+        let (due, wake) = match need {
+            Need::Rest(until) => (None, until),
+            Need::Call { class, deadline, cause } => {
+                person.cause = cause;
+                let urgent = person.session.urgent();
+                (Some((class, deadline, id)), if urgent > now.mono { urgent } else { Mono::MAX })
+            }
+        };
+        let old = std::mem::replace(&mut person.due, due);
+        let lane = usize::from(person.who.tenant.0);
+        let timer = person.board.next(now, &self.deafness).at_latest(wake);
+        let held = match person.session.held() {
+            Held::Unknown => Err(()),
+            Held::Nothing => Ok(None),
+            Held::Pair { presence, .. } => Ok(Some(presence)),
+        };
+        let shown = Some((person.verdict.wanted, held, person.verdict.because));
+        if person.shown != shown {
+            person.shown = shown;
+            self.out.push_back(Action::Changed { person: id });
+        }
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.requeue(old, due);
+        }
+        self.set_timer(id, timer);
+    }
+
+    fn set_timer(&mut self, id: PersonId, timer: Deadline) {
+        let person = &mut self.people[index(id)];
+        let old = std::mem::replace(&mut person.timer, timer);
+        if old.mono != timer.mono {
+            self.mono_timers.remove(&(old.mono, id));
+            if timer.mono != Mono::MAX {
+                self.mono_timers.insert((timer.mono, id));
+            }
+        }
+        if old.wall != timer.wall {
+            self.wall_timers.remove(&(old.wall, id));
+            if timer.wall != Timestamp::MAX {
+                self.wall_timers.insert((timer.wall, id));
+            }
+        }
+    }
+}
+
+impl Person {
+    fn new(who: PersonPlan, partition: Partition, seed: u64) -> Self {
+        Person {
+            who,
+            listed: true,
+            partition,
+            board: Board::default(),
+            session: Session::default(),
+            verdict: Verdict::default(),
+            seed,
+            due: None,
+            cause: Cause::Change,
+            timer: Deadline::NEVER,
+            shown: Some((None, Ok(None), None)),
+            alarm: None,
+        }
+    }
+}
+
+/// Whether a share lives on under a new plan; moves it to the new places of its rule and signal.
+fn carry(old: &Plan, new: &Plan, slots: &[PersonId], owner: PersonId, share: &mut super::board::Share) -> bool {
+    let Some(rule) = old.rules.successor(share.rule, &new.rules) else { return false };
+    let Some(name) = old.signals.get(usize::from(share.signal.0)).map(|signal| &signal.name) else { return false };
+    let Some(signal) = new.signals.iter().position(|signal| signal.name == *name) else { return false };
+    let leads_to = new.rules.resolve(&share.subject).and_then(|person| slots.get(person));
+    if leads_to != Some(&owner) {
+        return false;
+    }
+    share.rule = rule;
+    share.signal = super::plan::SignalId(u16::try_from(signal).unwrap_or(u16::MAX));
+    true
+}
+
+fn person_tenant(people: &[Person], id: PersonId) -> u16 {
+    people[index(id)].who.tenant.0
+}
+
+fn index(id: PersonId) -> usize {
+    id.0 as usize
+}
+
+fn id_of(slot: usize) -> PersonId {
+    PersonId(u32::try_from(slot).unwrap_or(u32::MAX))
+}
+
+fn tenant_id(slot: usize) -> TenantId {
+    TenantId(u16::try_from(slot).unwrap_or(u16::MAX))
+}
+
+fn source_id(slot: usize) -> SourceId {
+    SourceId(u16::try_from(slot).unwrap_or(u16::MAX))
+}

@@ -1,0 +1,337 @@
+//! One person's presence session at Graph: what it is known to hold, what is wanted of it, and when to call.
+//!
+//! ```text
+//!                     ┌────────────── wanted == held, nothing due ──────────────┐
+//!                     ▼                                                         │
+//!   resting ──wanted ≠ held, refresh due, a late write may have landed──► due   │
+//!      ▲                                                    ▲  │ budget, gate   │
+//!      │ its time                                           │  ▼                │
+//!   waiting (back-off, parked) ◄──refused, no answer── in flight ───accepted────┘
+//! ```
+//!
+//! *Held* is what Graph confirmed. Every attempt without a clean answer makes it unknown, and unknown differs from every
+//! wish, also from the wish for nothing. A write without an answer may still land for [`LATE`]: until then its content
+//! is remembered as a *ghost*, and if something else is held when that time is over, the wish is sent once more.
+
+use std::time::Duration;
+
+use super::action::{Cause, Outcome, Ticket};
+use super::backoff::{backoff, fraction};
+use super::now::Mono;
+use super::pair::Presence;
+
+/// An attempt must have started this long after it was asked for.
+pub const START_WITHIN: Duration = Duration::from_secs(5);
+/// An attempt is given up after this.
+pub const ATTEMPT: Duration = Duration::from_secs(10);
+/// The latest that a sent call may still be applied.
+pub const LATE: Duration = Duration::from_secs(25);
+/// Available fades to AvailableInactive after this, whatever the expiration (Graph: "time out").
+pub const FADE: Duration = Duration::from_secs(300);
+/// Who would lapse within this is served first.
+const LAST_MINUTE: Duration = Duration::from_secs(60);
+const PARK_FIRST: Duration = Duration::from_secs(3600);
+const PARK_LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// What Graph holds for our application, as far as known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Held {
+    /// The last attempt had no clean answer.
+    Unknown,
+    /// No session.
+    #[default]
+    Nothing,
+    /// This pair.
+    Pair {
+        /// The pair.
+        presence: Presence,
+        /// When it was sent.
+        sent: Mono,
+        /// When it fades or expires, whichever is first.
+        lapses: Mono,
+        /// When the session ends.
+        expires: Mono,
+    },
+}
+
+impl Held {
+    /// The pair held; `None` for nothing, `Err` for unknown.
+    fn content(self) -> Result<Option<Presence>, ()> {
+        match self {
+            Held::Unknown => Err(()),
+            Held::Nothing => Ok(None),
+            Held::Pair { presence, .. } => Ok(Some(presence)),
+        }
+    }
+}
+
+/// Why nothing is sent although it would be due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// After a failure.
+    BackOff,
+    /// Graph does not know the person.
+    NoSuchUser,
+    /// Graph refuses the application for this person.
+    NotAllowed,
+    /// Graph refused this very content.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    why: Waiting,
+    until: Mono,
+}
+
+/// The call that is out.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    ticket: Ticket,
+    content: Option<Presence>,
+    expiration: Duration,
+    asked: Mono,
+    not_after: Mono,
+}
+
+/// Order of service; lower goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// Would lapse within a minute.
+    Lapsing,
+    /// Became more taken.
+    Rising,
+    /// Became less taken, or only the activity changed.
+    Falling,
+    /// A refresh that has time.
+    Early,
+}
+
+/// What a session needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing before then.
+    Rest(Mono),
+    /// A call; inside a class the earliest deadline first.
+    Call { class: Class, deadline: Mono, cause: Cause },
+}
+
+/// One person's presence session.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Session {
+    held: Held,
+    wanted: Option<Presence>,
+    wanted_since: Mono,
+    flight: Option<Flight>,
+    wait: Option<Wait>,
+    failures: u32,
+    parkings: u32,
+    fresh_token_tried: bool,
+    /// Contents (as [`bit`]s) that may still be applied, until `ghosts_until`.
+    ghosts: u8,
+    ghosts_until: Mono,
+}
+
+/// Where a content stands in the set of ghosts.
+fn bit(content: Option<Presence>) -> u8 {
+    match content {
+        None => 1,
+        Some(pair) => 2 << (pair as u8),
+    }
+}
+
+fn rank(content: Option<Presence>) -> u8 {
+    content.map_or(0, Presence::rank)
+}
+
+impl Session {
+    pub(super) fn held(&self) -> Held {
+        self.held
+    }
+
+    pub(super) fn waiting(&self, now: Mono) -> Option<(Waiting, Mono)> {
+        self.wait.filter(|wait| now < wait.until).map(|wait| (wait.why, wait.until))
+    }
+
+    pub(super) fn in_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Whether Graph may show something of ours for this person.
+    pub(super) fn is_clean(&self) -> bool {
+        self.held == Held::Nothing && self.flight.is_none() && self.ghosts == 0
+    }
+
+    pub(super) fn want(&mut self, now: Mono, wanted: Option<Presence>) {
+        if wanted == self.wanted {
+            return;
+        }
+        // Rising is never delayed by a person's own limit; a refusal of other content says nothing about this one.
+        let lifted = match self.wait.map(|wait| wait.why) {
+            Some(Waiting::BackOff) => rank(wanted) > rank(self.wanted),
+            Some(Waiting::Refused) => true,
+            _ => false,
+        };
+        if lifted {
+            self.wait = None;
+        }
+        self.wanted = wanted;
+        self.wanted_since = now;
+    }
+
+    /// Forgets what is held: ownership was lost or gained, or another process may have written.
+    pub(super) fn doubt(&mut self) {
+        self.held = Held::Unknown;
+    }
+
+    /// Lets time pass: what expired is nothing, and when a ghost may have landed nothing is certain.
+    pub(super) fn age(&mut self, now: Mono) {
+        if let Held::Pair { expires, .. } = self.held
+            && now >= expires
+        {
+            self.held = Held::Nothing;
+        }
+        if self.ghosts != 0 && now >= self.ghosts_until && self.flight.is_none() {
+            let certain = self.held.content().is_ok_and(|content| self.ghosts & !bit(content) == 0);
+            if !certain {
+                self.held = Held::Unknown;
+            }
+            self.ghosts = 0;
+        }
+        if self.wait.is_some_and(|wait| now >= wait.until) {
+            self.wait = None;
+        }
+    }
+
+    /// What it needs now. `seed` spreads refreshes, the same way for a person each time. After [`Session::age`].
+    pub(super) fn need(&self, now: Mono, seed: u64) -> Need {
+        if self.flight.is_some() {
+            return Need::Rest(Mono::MAX);
+        }
+        let ghosts = if self.ghosts == 0 { Mono::MAX } else { self.ghosts_until };
+        let content = self.held.content();
+        if content != Ok(self.wanted) {
+            if let Some(wait) = self.wait {
+                return Need::Rest(wait.until.min(self.expires()));
+            }
+            let rising = content.map_or(self.wanted.is_some(), |held| rank(self.wanted) > rank(held));
+            let class = if rising { Class::Rising } else { Class::Falling };
+            return Need::Call { class, deadline: self.wanted_since, cause: Cause::Change };
+        }
+        let Held::Pair { sent, lapses, .. } = self.held else {
+            return Need::Rest(ghosts);
+        };
+        // From 60 % of the time that it holds; jitter makes that earlier, by a tenth at most.
+        let due = sent + lapses.since(sent).mul_f64(0.6 - 0.1 * fraction(seed));
+        let due = due.max(self.wait.map_or(Mono::ZERO, |wait| wait.until));
+        let urgent = lapses - LAST_MINUTE;
+        if now < due {
+            return Need::Rest(due.min(ghosts));
+        }
+        let class = if now >= urgent { Class::Lapsing } else { Class::Early };
+        Need::Call { class, deadline: lapses, cause: Cause::Refresh }
+    }
+
+    /// When a refresh that waits for the budget becomes urgent.
+    pub(super) fn urgent(&self) -> Mono {
+        match self.held {
+            Held::Pair { lapses, .. } => lapses - LAST_MINUTE,
+            _ => Mono::MAX,
+        }
+    }
+
+    fn expires(&self) -> Mono {
+        match self.held {
+            Held::Pair { expires, .. } => expires,
+            _ => Mono::MAX,
+        }
+    }
+
+    /// The wish leaves; returns its content.
+    pub(super) fn start(
+        &mut self,
+        now: Mono,
+        ticket: Ticket,
+        expiration: Duration,
+        not_after: Mono,
+    ) -> Option<Presence> {
+        self.flight = Some(Flight { ticket, content: self.wanted, expiration, asked: now, not_after });
+        self.wanted
+    }
+
+    /// The outcome of the call that is out; `false` for any other ticket.
+    pub(super) fn finish(&mut self, now: Mono, ticket: Ticket, outcome: Outcome, seed: u64) -> bool {
+        let Some(flight) = self.flight.take_if(|flight| flight.ticket == ticket) else {
+            return false;
+        };
+        match outcome {
+            Outcome::Accepted => self.accepted(flight),
+            Outcome::Throttled { .. } => self.held = Held::Unknown, // the tenant's gate makes it wait
+            Outcome::NotSent => self.back_off(now, seed),
+            Outcome::Ambiguous => {
+                self.haunt(flight);
+                self.back_off(now, seed);
+            }
+            Outcome::Unauthorised | Outcome::Forbidden { .. } if !self.fresh_token_tried => {
+                self.fresh_token_tried = true; // once more, at once, with a fresh token
+            }
+            Outcome::Unauthorised | Outcome::Forbidden { .. } => self.park(now, Waiting::NotAllowed),
+            Outcome::NoSuchUser => self.park(now, Waiting::NoSuchUser),
+            Outcome::Refused if flight.content == self.wanted => self.park(now, Waiting::Refused),
+            Outcome::Refused => {}
+        }
+        true
+    }
+
+    /// The call that is out will never be heard of: it may be applied, or not.
+    pub(super) fn abandon(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            self.haunt(flight);
+        }
+    }
+
+    fn accepted(&mut self, flight: Flight) {
+        self.wait = None;
+        self.failures = 0;
+        self.parkings = 0;
+        self.fresh_token_tried = false;
+        self.held = match flight.content {
+            None => Held::Nothing,
+            Some(presence) => {
+                let expires = flight.asked + flight.expiration;
+                let fades = if presence == Presence::Available { flight.asked + FADE } else { Mono::MAX };
+                Held::Pair { presence, sent: flight.asked, lapses: expires.min(fades), expires }
+            }
+        };
+    }
+
+    fn haunt(&mut self, flight: Flight) {
+        self.held = Held::Unknown;
+        self.ghosts |= bit(flight.content);
+        self.ghosts_until = flight.not_after + LATE;
+    }
+
+    fn back_off(&mut self, now: Mono, seed: u64) {
+        self.failures += 1;
+        let wait = backoff(self.failures, Duration::from_secs(1), Duration::from_secs(30), seed);
+        self.wait = Some(Wait { why: Waiting::BackOff, until: now + wait });
+    }
+
+    fn park(&mut self, now: Mono, why: Waiting) {
+        self.parkings += 1;
+        self.fresh_token_tried = false;
+        let doubled = PARK_FIRST.saturating_mul(1 << (self.parkings - 1).min(10));
+        self.wait = Some(Wait { why, until: now + doubled.min(PARK_LONGEST) });
+    }
+
+    /// The fault was the application's, not the person's: free to be tried again, behind the others.
+    pub(super) fn unpark(&mut self, now: Mono) -> bool {
+        let parked = self.wait.is_some_and(|wait| matches!(wait.why, Waiting::NotAllowed | Waiting::NoSuchUser));
+        if parked {
+            self.wait = None;
+            self.parkings = 0;
+            self.wanted_since = now;
+        }
+        parked
+    }
+}
