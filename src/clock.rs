@@ -60,6 +60,12 @@ impl Clock {
         read().mono
     }
 
+    /// The wall clock at its true speed: for the ends of tokens.
+    #[must_use]
+    pub fn real_wall(&self) -> Timestamp {
+        read().wall
+    }
+
     /// How long in real life until `then`.
     #[must_use]
     pub fn until(&self, then: Mono) -> Duration {

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The thin binary: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    presence_bridge::cli::main()
+}

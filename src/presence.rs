@@ -20,6 +20,7 @@ pub mod pair;
 pub mod plan;
 pub mod rule;
 pub mod session;
+pub mod topic;
 pub mod view;
 
 pub use self::core::{Core, Handled, PARTITIONS, Partition, Step};

@@ -1,9 +1,26 @@
-//! From a message to effects on shares, or a typed reason why not. (The evaluator arrives with the rules.)
+//! From a message to effects on shares, or a typed reason why not.
+//!
+//! A rule is data: a topic pattern, where to find a value, word lists for on, off and unknown, where to find the subject.
+//! Nothing in a message is ever expanded, evaluated or passed on; the worst that a payload can do is to match no word.
 
+mod door;
+mod json;
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
+use self::json::Json;
 use super::action::SourceId;
 use super::plan::{RuleId, SignalId};
+use super::topic::{Index, Pattern, minimal_filters};
+
+/// Payloads beyond this are not looked at.
+pub const LARGEST: usize = 64 * 1024;
+/// How long a share lasts where its rule says nothing else.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(12 * 3600);
+/// The longest that a rule or a message may ask for.
+pub const LONGEST_TTL: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// What a device says of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,31 +111,344 @@ impl Reason {
     }
 }
 
-/// All rules of a configuration and the table of devices.
-#[derive(Debug, Default)]
-pub struct Rules {}
+/// How a payload is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// As one word; a JSON string counts as its content.
+    #[default]
+    Text,
+    /// As JSON.
+    Json,
+}
 
-impl Rules {
-    /// The rule of `new` that says the same as rule `id` of these, if there is one.
-    #[must_use]
-    pub fn successor(&self, id: RuleId, _new: &Rules) -> Option<RuleId> {
-        Some(id)
+/// Text with captures in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(Box<str>),
+    /// By its place in the pattern.
+    Capture(usize),
+}
+
+impl Template {
+    /// Reads `text`, in which `{name}` is a capture of `pattern`.
+    ///
+    /// # Errors
+    /// The name that the pattern does not have, or a brace without its partner.
+    pub fn parse(text: &str, pattern: &Pattern) -> Result<Self, String> {
+        let names: Vec<&str> = pattern.names().collect();
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(open) = rest.find('{') {
+            let close = rest[open..].find('}').ok_or_else(|| format!("{{ without }} in {text:?}"))? + open;
+            let name = rest[open + 1..close].trim_end_matches("...");
+            let known = || if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let place = names.iter().position(|known| *known == name);
+            let place = place.ok_or_else(|| format!("no capture {{{name}}} in the topic; it has: {}", known()))?;
+            if open > 0 {
+                parts.push(Part::Text(rest[..open].into()));
+            }
+            parts.push(Part::Capture(place));
+            rest = &rest[close + 1..];
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.into()));
+        }
+        Ok(Template(parts))
     }
 
-    /// Where a subject leads: an index into `Plan::people`.
+    /// Text without captures.
     #[must_use]
-    pub fn resolve(&self, _subject: &str) -> Option<usize> {
-        None
+    pub fn constant(text: &str) -> Self {
+        Template(vec![Part::Text(text.into())])
+    }
+
+    /// Whether it has a capture.
+    #[must_use]
+    pub fn has_capture(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Capture(_)))
+    }
+
+    fn uses(&self, capture: usize) -> bool {
+        self.0.contains(&Part::Capture(capture))
+    }
+
+    fn fill(&self, captures: &[&str]) -> String {
+        self.0.iter().map(|part| part.fill(captures)).collect()
+    }
+}
+
+impl Part {
+    fn fill<'a>(&'a self, captures: &[&'a str]) -> &'a str {
+        match self {
+            Part::Text(text) => text,
+            Part::Capture(place) => captures.get(*place).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// Where a value is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// The whole payload.
+    #[default]
+    Payload,
+    /// In the topic, or constant.
+    Topic(Template),
+    /// In a JSON payload, by JSON Pointer (RFC 6901).
+    Field(Box<str>),
+}
+
+/// Words, compared without letter case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words(Vec<Box<str>>);
+
+impl Words {
+    /// Of these.
+    #[must_use]
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        Words(words.into_iter().map(|word| word.trim().to_lowercase().into()).collect())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn has(&self, value: &str) -> bool {
+        self.0
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case(value) || (!value.is_ascii() && **word == value.to_lowercase()))
+    }
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What it is called in logs.
+    pub name: Box<str>,
+    /// The broker it listens to; `None` for any.
+    pub source: Option<SourceId>,
+    /// The topics it takes.
+    pub pattern: Pattern,
+    /// How the payload is read.
+    pub format: Format,
+    /// Who it is about, before the table of devices.
+    pub subject: Place,
+    /// The name of the signal; it must be in the plan.
+    pub signal: Box<str>,
+    /// What is compared with the words.
+    pub value: Place,
+    /// Words for on.
+    pub on: Words,
+    /// Words for off.
+    pub off: Words,
+    /// Words for "I do not know".
+    pub unknown: Words,
+    /// The device that holds the share; `None`: the topic, without the captures that `value` looks at.
+    pub device: Option<Template>,
+    /// How long a share lasts if nothing more is heard.
+    pub ttl: Duration,
+    /// Whether a retained replay counts.
+    pub accept_retained: bool,
+}
+
+impl Rule {
+    fn device(&self, captures: &[&str]) -> String {
+        if let Some(device) = &self.device {
+            return device.fill(captures);
+        }
+        let mut device = self.pattern.as_str().to_owned();
+        for (place, name) in self.pattern.names().enumerate() {
+            let looked_at = matches!(&self.value, Place::Topic(template) if template.uses(place));
+            if !looked_at {
+                let value = captures.get(place).copied().unwrap_or_default();
+                device = device.replace(&format!("{{{name}...}}"), value).replace(&format!("{{{name}}}"), value);
+            }
+        }
+        device
+    }
+
+    fn say(&self, word: &str) -> Result<Say, Reason> {
+        if self.on.has(word) {
+            Ok(Say::On)
+        } else if self.off.has(word) {
+            Ok(Say::Off)
+        } else if self.unknown.has(word) || word.is_empty() {
+            Ok(Say::Unknown) // an empty payload withdraws what was retained
+        } else {
+            Err(Reason::OtherValue)
+        }
+    }
+}
+
+/// A payload, read at most once in each way.
+struct Payload<'a> {
+    bytes: &'a [u8],
+    json: OnceCell<Result<Json, Reason>>,
+}
+
+impl Payload<'_> {
+    fn json(&self) -> Result<&Json, Reason> {
+        self.json.get_or_init(|| Json::parse(self.bytes)).as_ref().map_err(|reason| *reason)
+    }
+
+    fn text(&self) -> Result<String, Reason> {
+        let text = std::str::from_utf8(self.bytes).map_err(|_| Reason::NotUtf8)?;
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if text.len() >= 2
+            && text.starts_with('"')
+            && let Ok(word) = serde_json::from_str::<String>(text)
+        {
+            return Ok(word.trim().to_owned());
+        }
+        Ok(text.to_owned())
+    }
+
+    fn find(&self, place: &Place, format: Format, captures: &[&str]) -> Result<String, Reason> {
+        match place {
+            Place::Topic(template) => Ok(template.fill(captures)),
+            Place::Field(pointer) => self.field(pointer),
+            Place::Payload if format == Format::Text => self.text(),
+            Place::Payload if self.bytes.is_empty() => Ok(String::new()),
+            Place::Payload => self.field(""),
+        }
+    }
+
+    fn field(&self, pointer: &str) -> Result<String, Reason> {
+        if self.bytes.is_empty() {
+            return Ok(String::new());
+        }
+        self.json()?.at(pointer).and_then(Json::word).ok_or(Reason::Missing)
+    }
+}
+
+/// All rules of a configuration and the table of devices.
+#[derive(Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    index: Index,
+    /// Names of the signals, in order of priority.
+    signals: Vec<Box<str>>,
+    /// Lower-case subjects and labels → people of the plan.
+    subjects: HashMap<Box<str>, usize>,
+    /// First levels of the door's topics, with the slash that follows.
+    door: Option<Box<str>>,
+}
+
+impl Rules {
+    /// Compiles `rules`. `subjects` leads from devices and labels to people of the plan, `signals` are the plan's, `prefix`
+    /// opens the door `<prefix>/in/<label>/<signal>`.
+    #[must_use]
+    pub fn new(
+        rules: Vec<Rule>,
+        subjects: impl IntoIterator<Item = (String, usize)>,
+        signals: Vec<Box<str>>,
+        prefix: Option<&str>,
+    ) -> Self {
+        let mut index = Index::default();
+        for (rule, id) in rules.iter().zip(0..) {
+            index.add(&rule.pattern, id);
+        }
+        let subjects = subjects.into_iter().map(|(subject, person)| (subject.to_lowercase().into(), person)).collect();
+        let door = prefix.map(|prefix| format!("{prefix}/in/").into());
+        Rules { rules, index, signals, subjects, door }
+    }
+
+    /// The MQTT filters to subscribe.
+    #[must_use]
+    pub fn filters(&self) -> Vec<String> {
+        let door = self.door.iter().map(|door| format!("{door}+/+"));
+        minimal_filters(self.rules.iter().map(|rule| rule.pattern.filter()).chain(door).collect())
+    }
+
+    /// A rule, for logs.
+    #[must_use]
+    pub fn get(&self, id: RuleId) -> Option<&Rule> {
+        self.rules.get(id.0 as usize)
+    }
+
+    /// The rule of `new` that says the same as rule `id` of these, if there is one.
+    #[must_use]
+    pub fn successor(&self, id: RuleId, new: &Rules) -> Option<RuleId> {
+        if id == RuleId::DOOR {
+            return (self.door == new.door).then_some(id);
+        }
+        let old = self.get(id)?;
+        let place = new.rules.iter().position(|rule| rule == old)?;
+        u32::try_from(place).ok().map(RuleId)
+    }
+
+    /// Where a subject leads: an index into `Plan::people`. Letter case does not matter.
+    #[must_use]
+    pub fn resolve(&self, subject: &str) -> Option<usize> {
+        self.subjects.get(subject.to_lowercase().as_str()).copied()
+    }
+
+    fn signal(&self, name: &str) -> Option<SignalId> {
+        let place = self.signals.iter().position(|signal| **signal == *name)?;
+        u16::try_from(place).ok().map(SignalId)
     }
 
     /// Calls `each` once for every rule whose topic pattern matches, with what it makes of the message. Does not call it
     /// at all if none matches.
     pub fn evaluate(
         &self,
-        _source: SourceId,
-        _topic: &str,
-        _payload: &[u8],
-        _each: &mut dyn FnMut(RuleId, Result<Effect<'_>, Reason>),
+        source: SourceId,
+        topic: &str,
+        payload: &[u8],
+        each: &mut dyn FnMut(RuleId, Result<Effect<'_>, Reason>),
     ) {
+        if let Some(rest) = self.door.as_deref().and_then(|door| topic.strip_prefix(door)) {
+            self.enter(rest, payload, each);
+        }
+        let payload = Payload { bytes: payload, json: OnceCell::new() };
+        self.index.find(topic, &mut |id| {
+            let rule = &self.rules[id as usize];
+            if rule.source.is_some_and(|only| only != source) {
+                return;
+            }
+            if let Some(captures) = rule.pattern.captures(topic) {
+                self.apply(RuleId(id), rule, &captures, &payload, each);
+            }
+        });
+    }
+
+    fn apply(
+        &self,
+        id: RuleId,
+        rule: &Rule,
+        captures: &[&str],
+        payload: &Payload<'_>,
+        each: &mut dyn FnMut(RuleId, Result<Effect<'_>, Reason>),
+    ) {
+        if payload.bytes.len() > LARGEST {
+            return each(id, Err(Reason::TooLarge));
+        }
+        let read = |place: &Place| payload.find(place, rule.format, captures);
+        let said = read(&rule.value).and_then(|word| rule.say(&word));
+        let found = said.and_then(|say| Ok((say, read(&rule.subject)?)));
+        let (say, subject) = match found {
+            Ok(found) => found,
+            Err(reason) => return each(id, Err(reason)),
+        };
+        let (Some(person), Some(signal)) = (self.resolve(&subject), self.signal(&rule.signal)) else {
+            return each(id, Err(Reason::UnknownSubject));
+        };
+        let device = rule.device(captures);
+        let effect = Effect {
+            person,
+            signal,
+            device: &device,
+            subject: &subject,
+            say,
+            ttl: rule.ttl,
+            timed: false,
+            accept_retained: rule.accept_retained,
+        };
+        each(id, Ok(effect));
     }
 }

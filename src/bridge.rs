@@ -1,0 +1,284 @@
+//! The loop: the only place where core and adapters meet. `select` names what happened, a synchronous step decides,
+//! and what the core asks for is performed. One owner, no lock, no shared state.
+//!
+//! Order matters in one respect: a message is acknowledged after the core has handled it, never before, so that a
+//! message that arrives while the process dies is delivered again.
+
+pub mod report;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::graph::{Body, Call, Graph};
+use crate::mqtt;
+use crate::presence::{Action, Alarm, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket};
+use crate::telemetry::Telemetry;
+
+/// Messages handled before the outcomes and timers get their turn again.
+const BATCH: usize = 256;
+/// What a clean stop may take.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What becomes of the sessions at Graph when the bridge stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// They stay until they expire: the bridge will be back in a moment.
+    Leave,
+    /// They are cleared.
+    Clear,
+}
+
+/// Everything the loop works with.
+pub struct Parts {
+    /// The only reader of clocks.
+    pub clock: Clock,
+    /// Counters.
+    pub telemetry: Telemetry,
+    /// Whom and what to decide.
+    pub plan: Arc<Plan>,
+    /// First levels of our own topics.
+    pub topic_prefix: String,
+    /// Last level of the status topic.
+    pub instance: String,
+    /// The broker.
+    pub mqtt: (mqtt::Handle, mqtt::Events),
+    /// The tenant; `None` decides, logs and publishes, but calls nobody.
+    pub graph: Option<Graph>,
+}
+
+/// The running bridge.
+pub struct Bridge {
+    core: Core,
+    clock: Clock,
+    telemetry: Telemetry,
+    plan: Arc<Plan>,
+    topic_prefix: String,
+    instance: String,
+    mqtt: mqtt::Handle,
+    events: mqtt::Events,
+    graph: Option<Graph>,
+    calls: JoinSet<Done>,
+    unpublished: BTreeSet<Topic>,
+    alarms: BTreeMap<Alarm, report::AlarmText>,
+    connected: bool,
+}
+
+/// Retained topics of ours whose content is out of date at the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Topic {
+    Status,
+    Person(PersonId),
+}
+
+/// A call that ended.
+struct Done {
+    ticket: Ticket,
+    person: PersonId,
+    from: String,
+    to: Option<Presence>,
+    cause: Cause,
+    outcome: Outcome,
+}
+
+impl Bridge {
+    /// Ready to run; nothing has been sent yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph } = parts;
+        let core = Core::new(clock.now(), Arc::clone(&plan));
+        Bridge {
+            core,
+            clock,
+            telemetry,
+            plan,
+            topic_prefix,
+            instance,
+            mqtt,
+            events,
+            graph,
+            calls: JoinSet::new(),
+            unpublished: BTreeSet::new(),
+            alarms: BTreeMap::new(),
+            connected: false,
+        }
+    }
+
+    /// Runs until `stop` is ready with the policy to follow, then drains and disconnects within some seconds.
+    pub async fn run(mut self, stop: impl Future<Output = OnStop>) {
+        let mut stop = std::pin::pin!(stop);
+        let on_stop = loop {
+            self.perform();
+            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
+            let publish = self.connected && !self.unpublished.is_empty();
+            tokio::select! {
+                policy = &mut stop => break policy,
+                event = self.events.next() => match event {
+                    Some(event) => self.heard(event),
+                    None => break OnStop::Leave, // the adapter ended: only a stop does that
+                },
+                Some(done) = self.calls.join_next() => self.done(done),
+                permit = self.mqtt.permit(), if publish => self.publish(permit),
+                () = self.clock.sleep_until(deadline) => self.core.handle_timeout(self.clock.now()),
+            }
+        };
+        self.stop(on_stop).await;
+    }
+
+    fn heard(&mut self, event: mqtt::Event) {
+        self.event(event);
+        for _ in 1..BATCH {
+            let Some(event) = self.events.try_next() else { break };
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, event: mqtt::Event) {
+        let now = self.clock.now();
+        match event {
+            mqtt::Event::Link(link) => {
+                self.core.handle_link(now, SourceId(0), link);
+                self.connected = matches!(link, Link::Up { .. } | Link::Replayed);
+                if matches!(link, Link::Up { .. }) {
+                    // The broker may have lost what it retained: say everything again.
+                    self.unpublished.insert(Topic::Status);
+                    self.unpublished.extend(self.core.people().map(Topic::Person));
+                }
+            }
+            mqtt::Event::Publish(incoming) => {
+                let publish = Publish {
+                    topic: &incoming.topic,
+                    payload: &incoming.payload,
+                    retain: incoming.retain,
+                    expiry: incoming.expiry,
+                };
+                let handled = self.core.handle_publish(now, SourceId(0), &publish);
+                for step in handled.steps {
+                    report::step(&self.telemetry, &incoming.topic, step);
+                }
+                if let Some(token) = incoming.token {
+                    self.mqtt.ack(token);
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, joined: Result<Done, tokio::task::JoinError>) {
+        // A call that panicked has ended the process; one that was cancelled belongs to a stop.
+        let Ok(done) = joined else { return };
+        self.core.handle_outcome(self.clock.now(), done.ticket, done.outcome);
+        let view = self.core.view(done.person);
+        let because = words::because(&view);
+        report::outcome(&self.telemetry, view.label(), &done.from, done.to, done.cause, &because, done.outcome);
+    }
+
+    /// Everything the core asks for.
+    fn perform(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            match action {
+                Action::SetPresence { ticket, person, presence, expiration, not_after, cause, .. } => {
+                    let body = Body::Set { presence, expiration };
+                    self.call(ticket, person, body, not_after, cause);
+                }
+                Action::ClearPresence { ticket, person, not_after, .. } => {
+                    self.call(ticket, person, Body::Clear, not_after, Cause::Change);
+                }
+                Action::Journal { .. } => {} // nothing is kept over a restart yet: see ARCHITECTURE.md, "What is absent"
+                Action::Changed { person } => {
+                    self.unpublished.insert(Topic::Person(person));
+                }
+                Action::Alarm { alarm, on } => self.alarm(alarm, on),
+            }
+        }
+    }
+
+    fn call(&mut self, ticket: Ticket, person: PersonId, body: Body, not_after: crate::presence::Mono, cause: Cause) {
+        let to = match body {
+            Body::Set { presence, .. } => Some(presence),
+            Body::Clear => None,
+        };
+        let from = words::held(self.core.view(person).held()).to_owned();
+        let call = Call { object_id: self.core.person(person).object_id, body, not_after };
+        let graph = self.graph.clone();
+        self.calls.spawn(async move {
+            let outcome = match graph {
+                Some(graph) => graph.send(call).await,
+                None => Outcome::Accepted, // dry run
+            };
+            Done { ticket, person, from, to, cause, outcome }
+        });
+    }
+
+    fn alarm(&mut self, alarm: Alarm, on: bool) {
+        let text = report::AlarmText::of(alarm, |person| self.core.person(person).label.to_string());
+        report::alarm(&self.telemetry, &text, on);
+        if on {
+            self.alarms.insert(alarm, text);
+        } else {
+            self.alarms.remove(&alarm);
+        }
+        self.unpublished.insert(Topic::Status);
+    }
+
+    fn publish(&mut self, permit: Option<mqtt::Permit>) {
+        let (Some(permit), Some(topic)) = (permit, self.unpublished.pop_first()) else { return };
+        let (level, payload) = match topic {
+            Topic::Status => (format!("status/{}", self.instance), words::online(self.alarms.values())),
+            Topic::Person(person) => {
+                let view = self.core.view(person);
+                (format!("people/{}", view.label()), words::person(&view))
+            }
+        };
+        let topic = format!("{}/{level}", self.topic_prefix);
+        permit.publish(mqtt::Message { topic, payload: payload.into(), retain: true });
+    }
+
+    async fn stop(mut self, policy: OnStop) {
+        tracing::info!(policy = ?policy, "Stopping.");
+        if policy == OnStop::Clear {
+            // Nobody is listed any more: the core clears whom it must, under the budget as always.
+            let nobody = Plan { tenants: self.plan.tenants.clone(), policy: self.plan.policy.clone(), ..Plan::default() };
+            self.core.handle_config(self.clock.now(), Arc::new(nobody));
+        }
+        if tokio::time::timeout(DRAIN, self.drain(policy)).await.is_err() {
+            let left = self.core.people().filter(|&person| !self.core.view(person).is_clean()).count();
+            tracing::warn!(people = left, "Stopped before everything was answered; sessions end by their expiration.");
+        }
+        let farewell = mqtt::Message {
+            topic: format!("{}/status/{}", self.topic_prefix, self.instance),
+            payload: words::OFFLINE.into(),
+            retain: true,
+        };
+        self.mqtt.stop(Some(farewell)).await;
+    }
+
+    async fn drain(&mut self, policy: OnStop) {
+        loop {
+            if policy == OnStop::Clear {
+                self.perform();
+                if self.core.people().all(|person| self.core.view(person).is_clean()) {
+                    return;
+                }
+            } else if self.calls.is_empty() {
+                return;
+            }
+            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
+            tokio::select! {
+                Some(done) = self.calls.join_next() => self.done(done),
+                () = self.clock.sleep_until(deadline), if policy == OnStop::Clear => {
+                    self.core.handle_timeout(self.clock.now());
+                }
+            }
+        }
+    }
+}
+
+/// The last will: what the broker says of us when we are gone without a word.
+#[must_use]
+pub fn will(topic_prefix: &str, instance: &str) -> mqtt::Message {
+    mqtt::Message { topic: format!("{topic_prefix}/status/{instance}"), payload: words::OFFLINE.into(), retain: true }
+}

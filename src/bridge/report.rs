@@ -1,0 +1,136 @@
+//! Notable events of the loop: for each the counter and the log line, in one place, so that they cannot drift.
+//! WARN recovers by itself; ERROR is for somebody to act on.
+
+use crate::presence::{Alarm, Applied, Cause, Outcome, PersonId, Presence, Reason, Step};
+use crate::telemetry::Telemetry;
+
+/// As much of a topic as a log line shows.
+const SHOWN: usize = 128;
+
+/// An alarm in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmText {
+    /// Its name, for counters and dashboards.
+    pub name: &'static str,
+    /// The person it is about, if one.
+    pub about: Option<String>,
+    /// What happened and what to do.
+    pub remedy: &'static str,
+}
+
+impl AlarmText {
+    /// The words for `alarm`; `label` names a person.
+    #[must_use]
+    pub fn of(alarm: Alarm, label: impl Fn(PersonId) -> String) -> Self {
+        let (name, about, remedy) = match alarm {
+            Alarm::ApplicationRefused(_) => (
+                "application_refused",
+                None,
+                "Graph refuses the application (401 or 403): grant it the application permission Presence.ReadWrite.All with \
+                 admin consent, and check tenant id, client id and secret; it is tried again every 5 minutes",
+            ),
+            Alarm::NobodyKnown(_) => (
+                "nobody_known",
+                None,
+                "Graph knows none of the people called last (404): check tenant_id and cloud, and that [users] holds object \
+                 ids of this tenant; it is tried again every 5 minutes",
+            ),
+            Alarm::NoSuchUser(person) => (
+                "no_such_user",
+                Some(label(person)),
+                "Graph does not know this person (404): check the object id in [users], the licence, and whether the account \
+                 was deleted; tried again after an hour, then less often",
+            ),
+            Alarm::RequestRefused(person) => (
+                "request_refused",
+                Some(label(person)),
+                "Graph refused the request itself (400): Graph changed or this is a bug; report the log line with its \
+                 request-id; the same request is not repeated",
+            ),
+            Alarm::PersonRefused(person) => (
+                "person_refused",
+                Some(label(person)),
+                "Graph refuses this person only (401 or 403): the account may be in another tenant or protected; tried again \
+                 after an hour, then less often",
+            ),
+        };
+        AlarmText { name, about, remedy }
+    }
+}
+
+pub(super) fn alarm(telemetry: &Telemetry, text: &AlarmText, on: bool) {
+    let about = text.about.as_deref().unwrap_or("-");
+    if on {
+        let _due = telemetry.count("alarm", text.name);
+        tracing::error!(alarm = text.name, about, remedy = text.remedy, "Alarm.");
+    } else {
+        tracing::info!(alarm = text.name, about, "Alarm ended.");
+    }
+}
+
+pub(super) fn step(telemetry: &Telemetry, topic: &[u8], step: &Step) {
+    let reason = match step.result {
+        Ok(Applied::Changed) => return drop(telemetry.count("message", "changed")),
+        Ok(Applied::Renewed) => return drop(telemetry.count("message", "renewed")),
+        Err(reason) => reason,
+    };
+    let Some(times) = telemetry.count("message", reason.as_str()) else { return };
+    let reason_name = reason.as_str();
+    if is_usual(reason) {
+        tracing::debug!(reason = reason_name, topic = shown(topic), times, "Message without effect.");
+    } else {
+        tracing::warn!(reason = reason_name, topic = shown(topic), times, "Message refused.");
+    }
+}
+
+/// What a healthy installation produces all day.
+fn is_usual(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NoRule | Reason::OtherValue | Reason::Missing | Reason::RetainedIgnored | Reason::Replay
+    )
+}
+
+/// Escaped and capped: a topic is written by strangers.
+fn shown(topic: &[u8]) -> String {
+    let text = String::from_utf8_lossy(topic);
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+pub(super) fn outcome(
+    telemetry: &Telemetry,
+    user: &str,
+    from: &str,
+    to: Option<Presence>,
+    cause: Cause,
+    because: &str,
+    outcome: Outcome,
+) {
+    let to_name = to.map_or("none", Presence::as_str);
+    let name = match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Throttled { .. } => "throttled",
+        Outcome::NotSent => "not_sent",
+        Outcome::Ambiguous => "ambiguous",
+        Outcome::Unauthorised => "unauthorised",
+        Outcome::Forbidden { .. } => "forbidden",
+        Outcome::NoSuchUser => "no_such_user",
+        Outcome::Refused => "refused",
+    };
+    let due = telemetry.count("call", name);
+    match (outcome, cause) {
+        (Outcome::Accepted, Cause::Refresh) => tracing::debug!(user, to = to_name, "Presence refreshed."),
+        (Outcome::Accepted, Cause::Change) => tracing::info!(user, from, to = to_name, because, "Presence set."),
+        _ => {
+            // Each failure at DEBUG; the first of its kind in a minute at WARN.
+            tracing::debug!(user, to = to_name, outcome = name, "Call not accepted.");
+            if let Some(times) = due {
+                tracing::warn!(outcome = name, times, user, to = to_name, "Calls to Graph are not accepted.");
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The command line: one file a command. Exit codes: 0 done, 64 usage, 78 configuration, 1 the rest.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is what a command line is for")]
+
+pub mod check;
+#[cfg(feature = "sandbox")]
+pub mod demo;
+pub mod init;
+mod logs;
+pub mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Problems};
+
+/// `EX_USAGE` of sysexits.h
+const USAGE: u8 = 64;
+/// `EX_CONFIG` of sysexits.h
+const CONFIG: u8 = 78;
+
+/// Keeps Microsoft Teams presence in step with desk phones, calendars and sensors: MQTT in, Microsoft Graph out.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the bridge until it is told to stop.
+    Run(run::Args),
+    /// Read the configuration and name every problem at once. Connects to nothing.
+    Check(ConfigArg),
+    /// Ask a few questions and write a commented configuration.
+    Init {
+        /// The file to write; never overwritten.
+        #[arg(default_value = "bridge.toml")]
+        path: PathBuf,
+    },
+    /// Show the main job on an embedded broker and a simulated Graph: no account, no broker, no phone needed.
+    #[cfg(feature = "sandbox")]
+    Demo(demo::Args),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArg {
+    /// The configuration file.
+    #[arg(short, long, default_value = "/etc/presence-bridge/bridge.toml")]
+    pub config: PathBuf,
+}
+
+/// Parses the command line, runs the command, and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to clap, not to us.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let shown = error.print();
+            return if shown.is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check_config(&args.config),
+        Command::Init { path } => init_config(&path),
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => demo::demo(&args),
+    }
+}
+
+fn check_config(path: &Path) -> ExitCode {
+    match check::check(path) {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            ExitCode::from(CONFIG)
+        }
+    }
+}
+
+fn init_config(path: &Path) -> ExitCode {
+    let result = init::init(std::io::stdin().lock(), std::io::stdout().lock(), path);
+    finish(result)
+}
+
+/// Loads the configuration, or prints all its problems.
+fn load(path: &Path) -> Result<Config, ExitCode> {
+    Config::load(path).map_err(|problems: Problems| {
+        eprintln!("{problems}");
+        ExitCode::from(CONFIG)
+    })
+}
+
+fn finish<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("presence-bridge: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One runtime for a command. Two workers: one may be busy with a flood of messages while the other serves Graph.
+fn block_on<F: Future>(future: F) -> Result<F::Output, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot start: {error}"))?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    Ok(output)
+}

@@ -1,0 +1,149 @@
+//! `run`: the bridge itself; with `--sandbox` against the stand-in, with `--dry-run` without a call to Graph.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::{ConfigArg, block_on, finish, load, logs};
+use crate::bridge::{self, Bridge, OnStop, Parts};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::graph::{self, Graph};
+use crate::mqtt;
+use crate::telemetry::Telemetry;
+
+/// Options of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Decide, log and publish on the real broker, but call nobody at Graph.
+    #[arg(long)]
+    dry_run: bool,
+    /// Put a stand-in in the place of Graph (`graph`), or of Graph and the broker (`all`).
+    #[cfg(feature = "sandbox")]
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, default_missing_value = "all", conflicts_with = "dry_run")]
+    sandbox: Option<StandIn>,
+}
+
+/// What the sandbox stands in for.
+#[cfg(feature = "sandbox")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum StandIn {
+    /// Graph and the broker.
+    All,
+    /// Graph only: real phones on a real broker, simulated tenant.
+    Graph,
+}
+
+/// Runs until a signal comes.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let config = match load(&args.config.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    logs::start(&config.log);
+    finish(block_on(start(args, config)).flatten())
+}
+
+#[allow(unused_mut, reason = "changed only where the sandbox is built in")]
+async fn start(args: &Args, mut config: Config) -> Result<(), String> {
+    let clock = Clock::live();
+    #[cfg(feature = "sandbox")]
+    let _stand_in = match args.sandbox {
+        Some(what) => Some(stand_in(what, &clock, &mut config).await?),
+        None => None,
+    };
+    let on_stop = config.on_stop;
+    let bridge = connect(config, clock, args.dry_run)?;
+    bridge.run(stop(on_stop)).await;
+    Ok(())
+}
+
+/// Starts adapters and core; nothing is connected yet when it returns.
+///
+/// # Errors
+/// A file that the configuration names cannot be used.
+pub fn connect(config: Config, clock: Clock, dry_run: bool) -> Result<Bridge, String> {
+    let telemetry = Telemetry::new(clock.clone());
+    let people = config.plan.people.len();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), people, dry_run, "Starting.");
+    let graph = match dry_run {
+        true => None,
+        false => Some(Graph::start(graph_config(&config.graph), clock.clone(), telemetry.clone())?),
+    };
+    let instance = config.mqtt.client_id.clone();
+    let will = bridge::will(&config.topic_prefix, &instance);
+    let mqtt = mqtt::start(mqtt_config(&config, will), clock.clone(), telemetry.clone())?;
+    let plan = Arc::new(config.plan);
+    let topic_prefix = config.topic_prefix;
+    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph }))
+}
+
+fn graph_config(section: &config::GraphSection) -> graph::Config {
+    graph::Config {
+        tenant_id: section.tenant_id,
+        client_id: section.client_id,
+        secret: section.secret.clone(),
+        login_url: section.login_url.clone(),
+        graph_url: section.graph_url.clone(),
+        ca_file: section.ca_file.clone(),
+    }
+}
+
+fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config {
+    let section = &config.mqtt;
+    mqtt::Config {
+        host: section.host.clone(),
+        port: section.port,
+        tls: section.tls.then(|| mqtt::TlsConfig { ca_file: section.ca_file.clone() }),
+        client_id: section.client_id.clone(),
+        username: section.username.clone(),
+        password: section.password.clone(),
+        keep_alive: section.keep_alive,
+        session: match section.session_persistent {
+            true => mqtt::Session::Persistent { expiry: section.session_expiry },
+            false => mqtt::Session::Clean,
+        },
+        max_packet_size: section.max_packet_size,
+        receive_maximum: section.receive_maximum,
+        filters: config.plan.rules.filters(),
+        will,
+    }
+}
+
+/// Ready at SIGTERM or SIGINT, with the policy that then holds.
+async fn stop(policy: config::OnStop) -> OnStop {
+    let by_hand = wait_for_signal().await;
+    match policy {
+        config::OnStop::Leave => OnStop::Leave,
+        config::OnStop::Clear => OnStop::Clear,
+        // Ctrl-C in a terminal: somebody is trying it out. A service manager: it will be back in a moment.
+        config::OnStop::Auto if by_hand && std::io::stdin().is_terminal() => OnStop::Clear,
+        config::OnStop::Auto => OnStop::Leave,
+    }
+}
+
+/// Whether it was SIGINT, the one that a terminal sends.
+async fn wait_for_signal() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return tokio::signal::ctrl_c().await.is_ok();
+    };
+    tokio::select! {
+        _ = terminate.recv() => false,
+        interrupted = tokio::signal::ctrl_c() => interrupted.is_ok(),
+    }
+}
+
+/// Starts the stand-ins and points the configuration at them.
+#[cfg(feature = "sandbox")]
+async fn stand_in(what: StandIn, clock: &Clock, config: &mut Config) -> Result<super::demo::StandIns, String> {
+    let stand_ins = super::demo::StandIns::start(clock, config, what == StandIn::All).await?;
+    println!("Simulated Graph at {}; nothing leaves this machine.", stand_ins.graph_url());
+    if let Some(port) = stand_ins.broker_port() {
+        println!("Embedded broker at mqtt://127.0.0.1:{port}; try: mosquitto_pub -p {port} -t TOPIC -m PAYLOAD");
+    }
+    Ok(stand_ins)
+}

@@ -1,0 +1,209 @@
+//! The link to a broker, MQTT 5: the only user of rumqttc.
+//!
+//! rumqttc reconnects when polled, and no more. What it leaves to its user is done here, by name:
+//!
+//! * it neither waits between attempts nor subscribes again: [`link`] backs off with jitter and subscribes at every CONNACK;
+//! * it yields packets of the old connection after an error and sends acknowledgements of it into the new one: both are
+//!   dropped, the latter by an epoch that every connection gets;
+//! * its limit for incoming packets is 10 KiB and not announced, so that one larger message is delivered and refused for
+//!   ever: the limit is announced, and the broker keeps such messages to itself;
+//! * `poll` may not be cancelled and its request channel may be full: one task polls and never waits for anybody.
+//!
+//! Messages at QoS 1 are acknowledged by the reader, in its own time; `receive_maximum` bounds how many the broker sends
+//! before. Those at QoS 0 have no such bound and are dropped, and counted, when the reader does not keep up.
+
+mod link;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::presence::Link;
+use crate::secret::SecretSource;
+use crate::telemetry::Telemetry;
+
+/// Publishes of ours that wait for the task.
+const OUTBOX: usize = 64;
+/// A clean stop takes no longer.
+const STOP: Duration = Duration::from_secs(5);
+
+/// How to reach a broker.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// With TLS, or in plain text.
+    pub tls: Option<TlsConfig>,
+    /// Unique at the broker: a second client of the same id takes the connection over.
+    pub client_id: String,
+    /// User name, if the broker wants one.
+    pub username: Option<String>,
+    /// Read again before each attempt to connect.
+    pub password: Option<SecretSource>,
+    /// At least 5 s. A dead connection is noticed within twice this.
+    pub keep_alive: Duration,
+    /// What the broker keeps of us.
+    pub session: Session,
+    /// Larger packets are announced as unwanted, bytes.
+    pub max_packet_size: u32,
+    /// Messages at QoS 1 that the broker may send before the first is acknowledged.
+    pub receive_maximum: u16,
+    /// Topic filters, subscribed at QoS 1.
+    pub filters: Vec<String>,
+    /// Published by the broker when the link dies without a word.
+    pub will: Message,
+}
+
+/// TLS to a broker.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// The only certificates to trust, PEM; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What the broker keeps while we are away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// Subscriptions and messages at QoS 1, for so long.
+    Persistent {
+        /// MQTT 5 session expiry interval, whole seconds.
+        expiry: Duration,
+    },
+    /// Nothing.
+    Clean,
+}
+
+/// A message of ours. QoS 0: what we publish is retained state, and said again at every connection.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: Bytes,
+    /// Kept by the broker for those who subscribe later.
+    pub retain: bool,
+}
+
+/// Something that happened on the link.
+#[derive(Debug)]
+pub enum Event {
+    /// The link itself changed.
+    Link(Link),
+    /// A message.
+    Publish(Incoming),
+}
+
+/// A message as delivered.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Not checked to be UTF-8.
+    pub topic: Bytes,
+    /// Untouched.
+    pub payload: Bytes,
+    /// A replay after SUBSCRIBE, not a live message.
+    pub retain: bool,
+    /// What remains of the MQTT 5 message expiry interval.
+    pub expiry: Option<Duration>,
+    /// To be given back once the message is dealt with; QoS 0 has none.
+    pub token: Option<AckToken>,
+}
+
+/// The right to acknowledge one message, on the connection that delivered it.
+#[derive(Debug)]
+pub struct AckToken {
+    epoch: u64,
+    pkid: u16,
+}
+
+enum Command {
+    Ack(AckToken),
+    Stop(Option<Message>, oneshot::Sender<()>),
+}
+
+/// Speaks to the task that owns the link.
+#[derive(Debug)]
+pub struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    outbox: mpsc::Sender<Message>,
+}
+
+/// Room for one message.
+#[derive(Debug)]
+pub struct Permit(mpsc::OwnedPermit<Message>);
+
+/// What happens on the link, in order.
+#[derive(Debug)]
+pub struct Events {
+    events: mpsc::UnboundedReceiver<Event>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Starts the task that connects, and connects again, until it is stopped.
+///
+/// # Errors
+/// The CA file cannot be used.
+pub fn start(config: Config, clock: Clock, telemetry: Telemetry) -> Result<(Handle, Events), String> {
+    let (commands, commands_in) = mpsc::unbounded_channel(); // bounded by what the broker may send unacknowledged
+    let (outbox, outbox_in) = mpsc::channel(OUTBOX);
+    let (events_out, events) = mpsc::unbounded_channel(); // bounded by `link::MOST_WAITING` and the receive maximum
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let (link, eventloop) = link::LinkTask::new(config, clock, telemetry, events_out, Arc::clone(&waiting))?;
+    tokio::spawn(link.run(eventloop, commands_in, outbox_in));
+    Ok((Handle { commands, outbox }, Events { events, waiting }))
+}
+
+impl Handle {
+    /// Acknowledges a message. Call in the order of arrival. Tokens of an earlier connection are dropped: the broker
+    /// delivers those messages again.
+    pub fn ack(&self, token: AckToken) {
+        drop(self.commands.send(Command::Ack(token))); // the task is gone: so is the connection
+    }
+
+    /// Waits for room to publish; `None` after a stop. Safe to cancel.
+    pub async fn permit(&self) -> Option<Permit> {
+        self.outbox.clone().reserve_owned().await.ok().map(Permit)
+    }
+
+    /// Says `farewell`, disconnects so that the last will is not published, and ends; within 5 s, connected or not.
+    pub async fn stop(self, farewell: Option<Message>) {
+        let (done, ended) = oneshot::channel();
+        if self.commands.send(Command::Stop(farewell, done)).is_ok() {
+            drop(tokio::time::timeout(STOP, ended).await);
+        }
+    }
+}
+
+impl Permit {
+    /// Publishes. What is published while disconnected is dropped: say it again at the next [`Link::Up`].
+    pub fn publish(self, message: Message) {
+        drop(self.0.send(message));
+    }
+}
+
+impl Events {
+    /// The next event; `None` once the link is stopped. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await;
+        self.took(event)
+    }
+
+    /// The next event, if it is here already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        let event = self.events.try_recv().ok();
+        self.took(event)
+    }
+
+    fn took(&self, event: Option<Event>) -> Option<Event> {
+        if event.is_some() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        event
+    }
+}

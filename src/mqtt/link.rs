@@ -1,0 +1,426 @@
+//! The task that owns rumqttc's event loop, and is the only one to touch it.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, Packet, Publish, SubAck, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event as Polled, EventLoop, MqttOptions, StateError};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
+use secrecy::ExposeSecret;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{AckToken, Command, Config, Event, Incoming, Message, Session};
+use crate::clock::Clock;
+use crate::presence::{Link, Mono};
+use crate::telemetry::Telemetry;
+use crate::tls;
+
+/// Messages at QoS 0 beyond this, unread, are dropped.
+pub(super) const MOST_WAITING: usize = 10_000;
+/// An attempt to connect, from the first packet to CONNACK.
+const CONNECT_SECONDS: u64 = 10;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// While the port refuses: the broker is restarting, and people wait.
+const REFUSED_CAP: Duration = Duration::from_secs(4);
+const CAP: Duration = Duration::from_secs(30);
+/// A connection that ends sooner, three times in a row, was taken over by another client of our id: mosquitto 2.0.11
+/// does not say so.
+const SHORT: Duration = Duration::from_secs(10);
+const TAKEN_OVER_FIRST: Duration = Duration::from_secs(30);
+const TAKEN_OVER_CAP: Duration = Duration::from_secs(600);
+
+pub(super) struct LinkTask {
+    config: Config,
+    clock: Clock,
+    telemetry: Telemetry,
+    client: AsyncClient,
+    events: mpsc::UnboundedSender<Event>,
+    waiting: Arc<AtomicUsize>,
+    /// Counts connections and their ends: acknowledgements of another epoch are dropped.
+    epoch: u64,
+    connected: Option<Mono>,
+    attempts: u32,
+    short_lived: u32,
+    /// What did not fit into rumqttc's channel; nothing else is taken until it does.
+    blocked: Option<Request>,
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+enum Request {
+    Ack(AckToken),
+    Publish(Message),
+}
+
+enum Next {
+    Go,
+    Wait(Duration),
+    End,
+}
+
+impl LinkTask {
+    pub(super) fn new(
+        config: Config,
+        clock: Clock,
+        telemetry: Telemetry,
+        events: mpsc::UnboundedSender<Event>,
+        waiting: Arc<AtomicUsize>,
+    ) -> Result<(Self, EventLoop), String> {
+        transport(&config)?; // told now, not at the first attempt
+        let room = usize::from(config.receive_maximum) + 256;
+        let (client, eventloop) = AsyncClient::new(options(&config), room);
+        let task = LinkTask {
+            config,
+            clock,
+            telemetry,
+            client,
+            events,
+            waiting,
+            epoch: 0,
+            connected: None,
+            attempts: 0,
+            short_lived: 0,
+            blocked: None,
+            stopping: None,
+        };
+        Ok((task, eventloop))
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut eventloop: EventLoop,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut outbox: mpsc::Receiver<Message>,
+    ) {
+        loop {
+            if self.connected.is_none() {
+                self.refresh(&mut eventloop);
+            }
+            match self.poll(&mut eventloop, &mut commands, &mut outbox).await {
+                Next::Go => {}
+                Next::End => break,
+                Next::Wait(span) => {
+                    // What belonged to the old connection must not reach the next one.
+                    eventloop.state.events.clear();
+                    eventloop.state.collision = None;
+                    eventloop.pending.clear();
+                    if !self.rest(span, &mut commands, &mut outbox).await {
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(done) = self.stopping.take() {
+            let _nobody_waits = done.send(());
+        }
+    }
+
+    /// Credentials and certificates as they are on disk now.
+    fn refresh(&self, eventloop: &mut EventLoop) {
+        match transport(&self.config) {
+            Ok(transport) => {
+                eventloop.options.set_transport(transport);
+            }
+            Err(error) => tracing::error!(%error, "TLS certificates for MQTT cannot be read; the last ones are used."),
+        }
+        let Some(username) = &self.config.username else { return };
+        match self.config.password.as_ref().map_or(Ok("".into()), crate::secret::SecretSource::read) {
+            Ok(password) => {
+                eventloop.options.set_credentials(username.as_str(), password.expose_secret());
+            }
+            Err(error) => tracing::error!(%error, "The MQTT password cannot be read."),
+        }
+    }
+
+    /// One poll to its end, and what comes of it.
+    async fn poll(
+        &mut self,
+        eventloop: &mut EventLoop,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        outbox: &mut mpsc::Receiver<Message>,
+    ) -> Next {
+        match self.serve(eventloop, commands, outbox).await {
+            Some(Ok(Polled::Outgoing(Outgoing::Disconnect))) => {
+                // Polled once more, so that it is flushed; after that rumqttc would connect again.
+                drop(tokio::time::timeout(Duration::from_millis(250), eventloop.poll()).await);
+                Next::End
+            }
+            Some(Ok(Polled::Outgoing(_))) => Next::Go,
+            Some(Ok(Polled::Incoming(packet))) => {
+                self.packet(packet);
+                Next::Go
+            }
+            Some(Err(error)) if self.stopping.is_none() => Next::Wait(self.lost(&error)),
+            Some(Err(_)) | None => Next::End,
+        }
+    }
+
+    /// Polls; `poll` may not be cancelled, so commands are served beside it. `None`: stop at once.
+    async fn serve(
+        &mut self,
+        eventloop: &mut EventLoop,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        outbox: &mut mpsc::Receiver<Message>,
+    ) -> Option<Result<Polled, ConnectionError>> {
+        let mut poll = pin!(eventloop.poll());
+        loop {
+            self.unblock();
+            let free = self.blocked.is_none() && self.stopping.is_none();
+            tokio::select! {
+                biased;
+                polled = &mut poll => return Some(polled),
+                command = commands.recv(), if free => match command? {
+                    Command::Ack(token) => self.request(Request::Ack(token)),
+                    Command::Stop(farewell, done) => {
+                        self.stopping = Some(done);
+                        if self.connected.is_none() || !self.say_goodbye(farewell) {
+                            return None;
+                        }
+                    }
+                },
+                Some(message) = outbox.recv(), if free => self.request(Request::Publish(message)),
+            }
+        }
+    }
+
+    fn say_goodbye(&self, farewell: Option<Message>) -> bool {
+        let said = farewell.is_none_or(|message| {
+            self.client.try_publish(message.topic, QoS::AtMostOnce, message.retain, message.payload).is_ok()
+        });
+        self.client.try_disconnect().is_ok() && said
+    }
+
+    fn request(&mut self, request: Request) {
+        let fits = match &request {
+            Request::Ack(token) if token.epoch != self.epoch => true, // of a connection that is gone
+            Request::Ack(token) => {
+                let mut publish = Publish::new("", QoS::AtLeastOnce, "", None);
+                publish.pkid = token.pkid;
+                self.client.try_ack(&publish).is_ok()
+            }
+            Request::Publish(_) if self.connected.is_none() => true, // said again when connected
+            Request::Publish(message) => self
+                .client
+                .try_publish(message.topic.as_str(), QoS::AtMostOnce, message.retain, message.payload.clone())
+                .is_ok(),
+        };
+        if !fits {
+            self.blocked = Some(request);
+        }
+    }
+
+    fn unblock(&mut self) {
+        if let Some(request) = self.blocked.take() {
+            self.request(request);
+        }
+    }
+
+    fn packet(&mut self, packet: Packet) {
+        match packet {
+            Packet::ConnAck(ack) => self.up(&ack),
+            Packet::SubAck(ack) => self.subscribed(&ack),
+            Packet::Publish(publish) => self.publish(publish),
+            _ => {}
+        }
+    }
+
+    fn up(&mut self, ack: &ConnAck) {
+        self.epoch += 1;
+        self.connected = Some(self.clock.real());
+        self.attempts = 0;
+        let wanted = match self.config.session {
+            Session::Persistent { expiry } => expiry,
+            Session::Clean => Duration::ZERO,
+        };
+        let granted = ack.properties.as_ref().and_then(|properties| properties.session_expiry_interval);
+        let expiry = granted.map_or(wanted, |seconds| Duration::from_secs(seconds.into()));
+        // At every connection: a broker that forgot us delivers nothing, and one that did not re-sends what it retains.
+        let filters = self.config.filters.iter().map(|path| Filter::new(path.as_str(), QoS::AtLeastOnce));
+        if !self.config.filters.is_empty() && self.client.try_subscribe_many(filters).is_err() {
+            tracing::error!("Topic filters cannot be subscribed: they are not valid MQTT.");
+        }
+        let (host, port, session_present) = (self.config.host.as_str(), self.config.port, ack.session_present);
+        tracing::info!(host, port, session_present, "MQTT connected.");
+        self.tell(Event::Link(Link::Up { session_present, expiry }));
+    }
+
+    fn subscribed(&self, ack: &SubAck) {
+        for (filter, code) in self.config.filters.iter().zip(&ack.return_codes) {
+            if !matches!(code, SubscribeReasonCode::Success(_)) {
+                self.telemetry.count("mqtt_subscribe", "refused");
+                tracing::error!(
+                    filter,
+                    ?code,
+                    remedy = "let the bridge's MQTT user read this topic in the broker's access control",
+                    "The broker refuses a subscription."
+                );
+            }
+        }
+    }
+
+    fn publish(&self, publish: Publish) {
+        let token = (publish.qos == QoS::AtLeastOnce).then_some(AckToken { epoch: self.epoch, pkid: publish.pkid });
+        if token.is_none() && self.waiting.load(Ordering::Relaxed) >= MOST_WAITING {
+            if let Some(times) = self.telemetry.count("mqtt_dropped", "queue_full") {
+                tracing::warn!(times, "Messages at QoS 0 dropped: they come faster than they can be handled.");
+            }
+            return;
+        }
+        let expiry = publish.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
+        self.tell(Event::Publish(Incoming {
+            topic: publish.topic,
+            payload: publish.payload,
+            retain: publish.retain,
+            expiry: expiry.map(|seconds| Duration::from_secs(seconds.into())),
+            token,
+        }));
+    }
+
+    fn tell(&self, event: Event) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        drop(self.events.send(event)); // nobody listens: the stop is on its way
+    }
+
+    /// The connection ended or did not come about; how long to wait before the next attempt.
+    fn lost(&mut self, error: &ConnectionError) -> Duration {
+        self.epoch += 1;
+        self.attempts += 1;
+        self.blocked = None;
+        let lasted = self.connected.take().map(|since| self.clock.real().since(since));
+        if lasted.is_some() {
+            self.tell(Event::Link(Link::Down));
+        }
+        match lasted {
+            Some(lasted) if lasted < SHORT => self.short_lived += 1,
+            Some(_) => self.short_lived = 0,
+            None => {}
+        }
+        let kind = kind(error);
+        self.log(error, kind);
+        if kind == Kind::TakenOver || self.short_lived >= 3 {
+            self.short_lived = self.short_lived.max(3);
+            return self.taken_over();
+        }
+        let cap = if kind == Kind::PortRefuses { REFUSED_CAP } else { CAP };
+        let wait = FIRST_WAIT.saturating_mul(1 << self.attempts.min(12)).min(cap);
+        wait.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    fn taken_over(&self) -> Duration {
+        self.telemetry.count("mqtt_lost", "taken_over");
+        tracing::error!(
+            client_id = self.config.client_id,
+            remedy = "give each bridge a client_id of its own in [mqtt]",
+            "Another client uses our client id: the broker ends one connection for the other."
+        );
+        let doubled = TAKEN_OVER_FIRST.saturating_mul(1 << (self.short_lived - 3).min(10));
+        doubled.min(TAKEN_OVER_CAP)
+    }
+
+    fn log(&self, error: &ConnectionError, kind: Kind) {
+        let (host, port) = (self.config.host.as_str(), self.config.port);
+        let Some(times) = self.telemetry.count("mqtt_lost", kind.name()) else { return };
+        match kind {
+            Kind::LoginRefused => tracing::error!(
+                host, port, times, %error, remedy = "check username and password in [mqtt], and the broker's user list",
+                "The broker refuses the login."
+            ),
+            _ => tracing::warn!(host, port, times, %error, "MQTT connection lost, or not to be had; trying again."),
+        }
+    }
+
+    /// Waits before the next attempt; commands are served meanwhile. `false`: stop.
+    async fn rest(
+        &mut self,
+        span: Duration,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        outbox: &mut mpsc::Receiver<Message>,
+    ) -> bool {
+        let mut rest = pin!(tokio::time::sleep(span));
+        loop {
+            tokio::select! {
+                () = &mut rest => return true,
+                command = commands.recv() => match command {
+                    Some(Command::Ack(_)) => {} // of a connection that is gone
+                    Some(Command::Stop(_, done)) => {
+                        self.stopping = Some(done);
+                        return false;
+                    }
+                    None => return false,
+                },
+                Some(_) = outbox.recv() => {} // said again when connected
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    PortRefuses,
+    LoginRefused,
+    TakenOver,
+    Other,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::PortRefuses => "port_refuses",
+            Kind::LoginRefused => "login_refused",
+            Kind::TakenOver => "told_taken_over",
+            Kind::Other => "other",
+        }
+    }
+}
+
+fn kind(error: &ConnectionError) -> Kind {
+    use ConnectReturnCode::{BadUserNamePassword, Banned, NotAuthorized};
+    match error {
+        ConnectionError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => Kind::PortRefuses,
+        ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized | Banned)
+        | ConnectionError::MqttState(StateError::ConnFail { reason: BadUserNamePassword | NotAuthorized | Banned }) => {
+            Kind::LoginRefused
+        }
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::SessionTakenOver,
+            ..
+        }) => Kind::TakenOver,
+        _ => Kind::Other,
+    }
+}
+
+fn options(config: &Config) -> MqttOptions {
+    let host = if config.host.contains(':') { format!("[{}]", config.host) } else { config.host.clone() };
+    let mut options = MqttOptions::new(&config.client_id, host, config.port);
+    options.set_keep_alive(config.keep_alive.max(Duration::from_secs(5)));
+    options.set_connection_timeout(CONNECT_SECONDS);
+    options.set_manual_acks(true);
+    options.set_max_packet_size(Some(config.max_packet_size));
+    options.set_receive_maximum(Some(config.receive_maximum.max(1)));
+    match config.session {
+        Session::Persistent { expiry } => {
+            options.set_clean_start(false);
+            options.set_session_expiry_interval(Some(u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX)));
+        }
+        Session::Clean => {
+            options.set_clean_start(true);
+        }
+    }
+    let mut network = options.network_options();
+    network.set_tcp_nodelay(true);
+    options.set_network_options(network);
+    let will = &config.will;
+    options.set_last_will(LastWill::new(&will.topic, will.payload.to_vec(), QoS::AtLeastOnce, will.retain, None));
+    options
+}
+
+fn transport(config: &Config) -> Result<Transport, String> {
+    let Some(tls) = &config.tls else { return Ok(Transport::Tcp) };
+    let client = tls::client_config(tls.ca_file.as_deref())?;
+    Ok(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client))))
+}

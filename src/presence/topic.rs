@@ -1,0 +1,269 @@
+//! Topic patterns: an MQTT filter with names for what the wildcards stand for.
+//!
+//! `pbx/devstate/{tech}/{ext}` names whole levels, `ha/sensor/{pc}_camera/state` part of one, `z2m/{name...}/state`
+//! several. The filter to subscribe is derived, so that nobody has to write it twice.
+
+use std::collections::HashMap;
+use std::fmt;
+
+/// As many levels as a topic may have to be looked at.
+const MOST_LEVELS: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Level {
+    Literal(Box<str>),
+    /// `+`
+    Any,
+    /// `{name}`, perhaps with literal text before and after.
+    Capture {
+        before: Box<str>,
+        name: Box<str>,
+        after: Box<str>,
+    },
+    /// `{name...}` or `#`: one level or more; `#` has no name.
+    Rest(Box<str>),
+}
+
+/// A topic pattern with named captures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: Box<str>,
+    levels: Vec<Level>,
+    /// Where the level stands that takes several.
+    rest: Option<usize>,
+}
+
+/// What is wrong with a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadPattern(pub String);
+
+impl fmt::Display for BadPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadPattern {}
+
+/// What the captures of a pattern stand for in one topic, in the order in which they are written.
+pub type Captures<'a> = Vec<&'a str>;
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// Empty, too long, braces that do not match, a name used twice, more than one capture of several levels, `#` that is
+    /// not last, or `+` and `#` beside other text in a level.
+    pub fn parse(text: &str) -> Result<Self, BadPattern> {
+        if text.is_empty() || text.len() > 65_535 || text.contains('\0') {
+            return Err(BadPattern("a topic has 1 to 65,535 bytes and no NUL".into()));
+        }
+        let levels = text.split('/').map(level).collect::<Result<Vec<_>, _>>()?;
+        let is_rest = |level: &Level| matches!(level, Level::Rest(_));
+        if levels.iter().filter(|level| is_rest(level)).count() > 1 {
+            return Err(BadPattern("only one of {name...} and # is possible in a pattern".into()));
+        }
+        let rest = levels.iter().position(is_rest);
+        if rest.is_some_and(|at| levels[at] == Level::Rest("".into()) && at + 1 != levels.len()) {
+            return Err(BadPattern("# must be the last level; use {name...} inside a pattern".into()));
+        }
+        let pattern = Pattern { text: text.into(), levels, rest };
+        let names: Vec<&str> = pattern.names().collect();
+        if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            return Err(BadPattern(format!("{{{}}} is used twice", twice.1)));
+        }
+        Ok(pattern)
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The names of the captures, in the order in which they are written.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.levels.iter().filter_map(|level| match level {
+            Level::Capture { name, .. } => Some(&**name),
+            Level::Rest(name) if !name.is_empty() => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// The MQTT topic filter that delivers what the pattern can match.
+    #[must_use]
+    pub fn filter(&self) -> String {
+        let mut filter = String::new();
+        for level in &self.levels {
+            if !filter.is_empty() || !std::ptr::eq(level, &raw const self.levels[0]) {
+                filter.push('/');
+            }
+            match level {
+                Level::Literal(text) => filter.push_str(text),
+                Level::Any | Level::Capture { .. } => filter.push('+'),
+                Level::Rest(_) => {
+                    filter.push('#');
+                    break;
+                }
+            }
+        }
+        filter
+    }
+
+    /// What the captures stand for in `topic`, if it matches. Letter case counts; a wildcard at the first level does not
+    /// match topics that begin with `$` (MQTT 4.7.2).
+    #[must_use]
+    pub fn captures<'t>(&self, topic: &'t str) -> Option<Captures<'t>> {
+        if topic.starts_with('$') && !matches!(self.levels.first(), Some(Level::Literal(_))) {
+            return None;
+        }
+        let mut captures = Vec::new();
+        let Some(rest) = self.rest else {
+            let mut levels = topic.split('/');
+            for level in &self.levels {
+                one(level, levels.next()?, &mut captures)?;
+            }
+            return levels.next().is_none().then_some(captures);
+        };
+        let starts: Vec<usize> = std::iter::once(0).chain(topic.match_indices('/').map(|(at, _)| at + 1)).collect();
+        let after = self.levels.len() - rest - 1;
+        // `a/#` also matches `a` (MQTT 4.7.1.2); a named rest stands for something.
+        let unnamed = self.levels[rest] == Level::Rest("".into());
+        let least = rest + after + usize::from(!unnamed || rest == 0);
+        if starts.len() < least || starts.len() > MOST_LEVELS {
+            return None;
+        }
+        let text = |i: usize| &topic[starts[i]..starts.get(i + 1).map_or(topic.len(), |next| next - 1)];
+        for (i, level) in self.levels[..rest].iter().enumerate() {
+            one(level, text(i), &mut captures)?;
+        }
+        if !unnamed {
+            let last = starts.len() - after - 1;
+            let end = starts[last] + text(last).len();
+            captures.push(&topic[starts[rest]..end]);
+        }
+        for (i, level) in self.levels[rest + 1..].iter().enumerate() {
+            one(level, text(starts.len() - after + i), &mut captures)?;
+        }
+        Some(captures)
+    }
+}
+
+fn level(text: &str) -> Result<Level, BadPattern> {
+    if text == "+" {
+        return Ok(Level::Any);
+    }
+    if text == "#" {
+        return Ok(Level::Rest("".into()));
+    }
+    if text.contains(['+', '#']) {
+        return Err(BadPattern(format!("+ and # must stand alone in a level, found {text:?}")));
+    }
+    let Some(open) = text.find('{') else {
+        return match text.contains('}') {
+            true => Err(BadPattern(format!("}} without {{ in {text:?}"))),
+            false => Ok(Level::Literal(text.into())),
+        };
+    };
+    let Some(close) = text[open..].find('}').map(|at| open + at) else {
+        return Err(BadPattern(format!("{{ without }} in {text:?}")));
+    };
+    let (before, name, after) = (&text[..open], &text[open + 1..close], &text[close + 1..]);
+    if after.contains(['{', '}']) || before.contains('}') {
+        return Err(BadPattern(format!("one capture in a level is possible, found {text:?}")));
+    }
+    let several = name.strip_suffix("...");
+    let plain = several.unwrap_or(name);
+    if plain.is_empty() || !plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(BadPattern(format!("a capture has a name of letters, digits and _, found {{{name}}}")));
+    }
+    match several {
+        Some(name) if before.is_empty() && after.is_empty() => Ok(Level::Rest(name.into())),
+        Some(_) => Err(BadPattern(format!("{{name...}} must stand alone in a level, found {text:?}"))),
+        None => Ok(Level::Capture { before: before.into(), name: name.into(), after: after.into() }),
+    }
+}
+
+fn one<'t>(level: &Level, text: &'t str, captures: &mut Captures<'t>) -> Option<()> {
+    match level {
+        Level::Literal(literal) => (**literal == *text).then_some(()),
+        Level::Any => Some(()),
+        Level::Capture { before, after, .. } => {
+            let middle = text.strip_prefix(&**before)?.strip_suffix(&**after)?;
+            // A whole level may be empty in MQTT, but stands for nothing.
+            (!middle.is_empty()).then(|| captures.push(middle))
+        }
+        Level::Rest(_) => None,
+    }
+}
+
+/// Many patterns at once: a trie over levels, so that the cost of a topic does not grow with the number of patterns.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    literal: HashMap<Box<str>, Index>,
+    any: Option<Box<Index>>,
+    /// Patterns that take several levels from here on.
+    rest: Vec<u32>,
+    here: Vec<u32>,
+}
+
+impl Index {
+    /// Adds a pattern under `id`.
+    pub fn add(&mut self, pattern: &Pattern, id: u32) {
+        let mut node = self;
+        for level in &pattern.levels {
+            node = match level {
+                Level::Literal(text) => node.literal.entry(text.clone()).or_default(),
+                Level::Any | Level::Capture { .. } => node.any.get_or_insert_default(),
+                Level::Rest(_) => return node.rest.push(id),
+            };
+        }
+        node.here.push(id);
+    }
+
+    /// Calls `each` for all patterns that may match; [`Pattern::captures`] has the last word.
+    pub fn find(&self, topic: &str, each: &mut dyn FnMut(u32)) {
+        for &id in &self.rest {
+            each(id);
+        }
+        let (level, below) = match topic.split_once('/') {
+            Some((level, below)) => (level, Some(below)),
+            None => (topic, None),
+        };
+        for node in [self.literal.get(level), self.any.as_deref()].into_iter().flatten() {
+            match below {
+                Some(below) => node.find(below, each),
+                None => {
+                    node.here.iter().for_each(|&id| each(id));
+                    node.rest.iter().for_each(|&id| each(id)); // `a/#` matches `a`
+                }
+            }
+        }
+    }
+}
+
+/// The filters without repeats and without those that another covers: a broker may deliver twice what two filters match.
+#[must_use]
+pub fn minimal_filters(mut filters: Vec<String>) -> Vec<String> {
+    filters.sort();
+    filters.dedup();
+    let all = filters.clone();
+    filters.retain(|filter| !all.iter().any(|other| other != filter && covers(other, filter)));
+    filters
+}
+
+/// Whether everything that `inner` matches is matched by `outer`, both MQTT filters.
+fn covers(outer: &str, inner: &str) -> bool {
+    if inner.starts_with('$') && outer.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut outer, mut inner) = (outer.split('/'), inner.split('/'));
+    loop {
+        match (outer.next(), inner.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(level)) if level != "#" => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
