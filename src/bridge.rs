@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::graph::{Body, Call, Graph};
 use crate::mqtt;
-use crate::presence::{Action, Alarm, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket};
+use crate::presence::{
+    Action, Alarm, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket,
+};
 use crate::telemetry::Telemetry;
 
 /// Messages handled before the outcomes and timers get their turn again.
@@ -241,7 +243,8 @@ impl Bridge {
         tracing::info!(policy = ?policy, "Stopping.");
         if policy == OnStop::Clear {
             // Nobody is listed any more: the core clears whom it must, under the budget as always.
-            let nobody = Plan { tenants: self.plan.tenants.clone(), policy: self.plan.policy.clone(), ..Plan::default() };
+            let nobody =
+                Plan { tenants: self.plan.tenants.clone(), policy: self.plan.policy.clone(), ..Plan::default() };
             self.core.handle_config(self.clock.now(), Arc::new(nobody));
         }
         if tokio::time::timeout(DRAIN, self.drain(policy)).await.is_err() {

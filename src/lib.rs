@@ -1,6 +1,27 @@
 //! Keeps people's presence at Microsoft Graph in step with what their devices and calendars say over MQTT.
+//!
+//! The theory: a device never *sets* a presence. It holds a *share*, a lease on one signal of one person ("alice is on a
+//! call, says phone 1001, for the next eight hours at most"). What a person should show is recomputed from the live shares
+//! at every event and every deadline; what Graph was last heard to hold is compared with it; the difference, and nothing
+//! else, is sent. So nobody is stuck because a message was lost, and nothing is sent because a message was repeated.
+//!
+//! The house, from the inside out:
+//!
+//! * [`presence`]: the pure core. Events and time in, actions out; no IO, no clock, cannot fail.
+//! * `bridge`: the loop where core and adapters meet. `clock`: the only reader of clocks.
+//! * `mqtt`, `graph`: adapters, each the only user of its library; they do not know each other.
+//! * `config`: from TOML to what the program needs, with all problems at once. `cli`: one file a command.
+//! * [`sandbox`]: a stand-in for the tenant. Its heart, [`sandbox::tenant`], is a pure model of Graph presence and shares
+//!   no code with [`presence`], so that it can judge it.
+
+#[cfg(feature = "bridge")]
+pub mod bridge;
+#[cfg(feature = "bridge")]
+pub mod cli;
 #[cfg(feature = "bridge")]
 pub mod clock;
+#[cfg(feature = "bridge")]
+pub mod config;
 #[cfg(feature = "bridge")]
 pub mod graph;
 #[cfg(feature = "bridge")]

@@ -69,13 +69,12 @@ pub(super) fn alarm(telemetry: &Telemetry, text: &AlarmText, on: bool) {
 }
 
 pub(super) fn step(telemetry: &Telemetry, topic: &[u8], step: &Step) {
-    let reason = match step.result {
-        Ok(Applied::Changed) => return drop(telemetry.count("message", "changed")),
-        Ok(Applied::Renewed) => return drop(telemetry.count("message", "renewed")),
-        Err(reason) => reason,
+    let (reason_name, reason) = match step.result {
+        Ok(Applied::Changed) => ("changed", None),
+        Ok(Applied::Renewed) => ("renewed", None),
+        Err(reason) => (reason.as_str(), Some(reason)),
     };
-    let Some(times) = telemetry.count("message", reason.as_str()) else { return };
-    let reason_name = reason.as_str();
+    let (Some(times), Some(reason)) = (telemetry.count("message", reason_name), reason) else { return };
     if is_usual(reason) {
         tracing::debug!(reason = reason_name, topic = shown(topic), times, "Message without effect.");
     } else {
@@ -85,10 +84,7 @@ pub(super) fn step(telemetry: &Telemetry, topic: &[u8], step: &Step) {
 
 /// What a healthy installation produces all day.
 fn is_usual(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::NoRule | Reason::OtherValue | Reason::Missing | Reason::RetainedIgnored | Reason::Replay
-    )
+    matches!(reason, Reason::NoRule | Reason::OtherValue | Reason::Missing | Reason::RetainedIgnored | Reason::Replay)
 }
 
 /// Escaped and capped: a topic is written by strangers.

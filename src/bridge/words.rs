@@ -9,9 +9,8 @@ use crate::presence::{Held, Level, ShareView, Timestamp, View};
 pub(super) const OFFLINE: &str = r#"{"state":"offline"}"#;
 
 pub(super) fn online<'a>(alarms: impl Iterator<Item = &'a AlarmText>) -> String {
-    let alarms: Vec<_> = alarms
-        .map(|alarm| json!({ "alarm": alarm.name, "about": alarm.about, "remedy": alarm.remedy }))
-        .collect();
+    let alarms: Vec<_> =
+        alarms.map(|alarm| json!({ "alarm": alarm.name, "about": alarm.about, "remedy": alarm.remedy })).collect();
     json!({ "state": "online", "version": env!("CARGO_PKG_VERSION"), "alarms": alarms }).to_string()
 }
 

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{block_on, finish, logs, run};
@@ -149,7 +149,9 @@ async fn play(once: bool, mut config: Config) -> Result<(), String> {
     } else {
         println!("That was the script. It stays up for you (Ctrl-C ends it):");
         println!("  mosquitto_pub -p {port} -t pbx/devstate/PJSIP/1001 -m INUSE");
-        println!("  mosquitto_pub -p {port} -t presence-bridge/in/carol/meeting -m '{{\"on\": true, \"for\": \"30s\"}}'");
+        println!(
+            "  mosquitto_pub -p {port} -t presence-bridge/in/carol/meeting -m '{{\"on\": true, \"for\": \"30s\"}}'"
+        );
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             () = stage.watch() => {}
@@ -238,8 +240,7 @@ impl Stage {
         let id = self.people.iter().find(|(label, _)| label == who).map_or("", |(_, id)| id);
         let now = self.clock.now().mono.as_millis();
         let mut tenant = self.stand_ins.graph.tenant().lock().unwrap_or_else(PoisonError::into_inner);
-        let (availability, activity) = tenant.seen(now, id);
-        format!("{availability}/{activity}")
+        tenant.seen(now, id).to_string()
     }
 
     async fn wait_to_see(&self, who: &str, what: &str) -> String {

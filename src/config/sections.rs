@@ -1,0 +1,295 @@
+//! `[graph]`, `[mqtt]`, `[presence]` and `[log]`.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing_subscriber::filter::LevelFilter;
+
+use super::reader::{At, Section};
+use super::{GraphSection, LogFormat, LogSection, MqttSection, OnStop, env};
+use crate::presence::{ObjectId, Policy, Presence};
+use crate::secret::SecretSource;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How files that the configuration names are found.
+pub(super) struct Files<'a> {
+    pub(super) base: &'a Path,
+    /// Whether they must be there.
+    pub(super) check: bool,
+}
+
+pub(super) fn graph(root: &Section<'_, '_>, files: &Files<'_>) -> Option<GraphSection> {
+    let Some(section) = root.table("graph") else {
+        root.missing(
+            "graph",
+            "the tenant: [graph] with tenant_id, client_id and client_secret_file; see docs/entra.md",
+        );
+        return None;
+    };
+    let tenant_id = guid(&section, "tenant_id", "the Directory (tenant) ID on the app registration's overview page");
+    let client_id = guid(&section, "client_id", "the Application (client) ID on the app registration's overview page");
+    let secret = secret(&section, files, "client_secret_file", "client_secret_env");
+    if secret.is_none() && section.text("client_secret_file").is_none() && section.text("client_secret_env").is_none() {
+        section.missing("client_secret_file", "a file that holds the value of a client secret; or client_secret_env");
+    }
+    let hosts = cloud(&section);
+    let custom = (section.text("login_url"), section.text("graph_url"));
+    let ca_file = file(&section, "ca_file", files);
+    let (login_url, graph_url) = match &custom {
+        (None, None) => (hosts.0.to_owned(), hosts.1.to_owned()),
+        (Some(login), Some(graph)) => {
+            for url in [login, graph] {
+                endpoint(&section, url);
+            }
+            (login.value.clone(), graph.value.clone())
+        }
+        (Some(one), None) | (None, Some(one)) => {
+            section.problem(one, "login_url and graph_url belong together", "give both, or neither and a cloud");
+            (String::new(), String::new())
+        }
+    };
+    section.finish();
+    Some(GraphSection { tenant_id: tenant_id?, client_id: client_id?, secret: secret?, login_url, graph_url, ca_file })
+}
+
+/// Login and Graph hosts belong together; tokens of one cloud are no good in another.
+fn cloud(section: &Section<'_, '_>) -> (&'static str, &'static str) {
+    const GLOBAL: (&str, &str) = ("https://login.microsoftonline.com", "https://graph.microsoft.com");
+    let Some(at) = section.text("cloud") else { return GLOBAL };
+    match at.value.as_str() {
+        "global" | "gcc" => GLOBAL,
+        "gcc-high" => ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
+        "dod" => ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+        "china" => {
+            section.problem(
+                &at,
+                "Graph has no presence API in China (21Vianet)",
+                "allowed: global, gcc, gcc-high, dod",
+            );
+            GLOBAL
+        }
+        _ => {
+            section.problem(&at, "not a cloud", "allowed: global, gcc, gcc-high, dod");
+            GLOBAL
+        }
+    }
+}
+
+fn endpoint(section: &Section<'_, '_>, at: &At<String>) {
+    let (scheme, rest) = at.value.split_once("://").unwrap_or_default();
+    let host = authority(rest).map(|(host, _)| host);
+    match (scheme, host) {
+        ("https", Some(_)) => {}
+        ("http", Some(host)) if is_loopback(&host) => {}
+        _ => section.problem(at, "not an address that may be called", "https://HOST[:PORT], or http:// on loopback"),
+    }
+}
+
+fn guid(section: &Section<'_, '_>, name: &'static str, hint: &str) -> Option<ObjectId> {
+    let at = section.required(name, hint)?;
+    match at.value.parse() {
+        Ok(id) => Some(id),
+        Err(error) => {
+            section.problem(&at, format!("{error}"), hint);
+            None
+        }
+    }
+}
+
+fn secret(
+    section: &Section<'_, '_>,
+    files: &Files<'_>,
+    file_key: &'static str,
+    env_key: &'static str,
+) -> Option<SecretSource> {
+    match (section.text(file_key), section.text(env_key)) {
+        (Some(at), Some(_)) => {
+            section.problem(&at, format!("{file_key} and {env_key} exclude each other"), "keep one");
+            None
+        }
+        (Some(at), None) => {
+            let source = SecretSource::File(files.base.join(&at.value));
+            if files.check
+                && let Err(problem) = source.read()
+            {
+                section.problem(
+                    &at,
+                    problem,
+                    "write the secret into that file, readable for the bridge only (mode 0600)",
+                );
+            }
+            Some(source)
+        }
+        (None, Some(at)) => match env::secret(&at.value) {
+            Some(value) => Some(SecretSource::Value(value)),
+            None if !files.check => Some(SecretSource::Value(String::new().into())),
+            None => {
+                section.problem(&at, "there is no such environment variable, or it is empty", "set it for the bridge");
+                None
+            }
+        },
+        (None, None) => None,
+    }
+}
+
+fn file(section: &Section<'_, '_>, name: &'static str, files: &Files<'_>) -> Option<PathBuf> {
+    let at = section.text(name)?;
+    let path = files.base.join(&at.value);
+    if files.check
+        && let Err(problem) = crate::tls::client_config(Some(&path))
+    {
+        section.problem(&at, problem, "a PEM file with the certificates to trust");
+    }
+    Some(path)
+}
+
+/// The section and the topic prefix.
+pub(super) fn mqtt(root: &Section<'_, '_>, files: &Files<'_>) -> Option<(MqttSection, String)> {
+    let Some(section) = root.table("mqtt") else {
+        root.missing("mqtt", r#"the broker: [mqtt] with url = "mqtt://localhost:1883""#);
+        return None;
+    };
+    let plaintext = section.flag("allow_plaintext", false);
+    let url = section.required("url", r#"for example "mqtt://localhost:1883" or "mqtts://broker.example:8883""#);
+    let address = url.as_ref().and_then(|at| broker(&section, at, plaintext));
+    let password = secret(&section, files, "password_file", "password_env");
+    let keep_alive = section.span("keep_alive", 15 * SECOND, 5 * SECOND..10 * MINUTE);
+    let session_persistent = section.choice("session", true, &[("persistent", true), ("clean", false)]);
+    let session_expiry = section.span("session_expiry", 5 * MINUTE, SECOND..24 * HOUR);
+    let client_id = section.text("client_id").map_or_else(default_client_id, |at| {
+        if !is_level(&at.value) {
+            section.problem(
+                &at,
+                "cannot be a level of a topic",
+                "no / + # and no control characters, 1 to 64 characters",
+            );
+        }
+        at.value
+    });
+    let prefix = section.text("topic_prefix").map_or_else(
+        || "presence-bridge".to_owned(),
+        |at| {
+            if !at.value.split('/').all(is_level) {
+                section.problem(&at, "not a topic", "levels between slashes, without + and #");
+            }
+            at.value
+        },
+    );
+    let (username, ca_file) = (section.text("username").map(|at| at.value), file(&section, "ca_file", files));
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u32")]
+    let max_packet_size = section.number("max_packet_size", 1_048_576.0, 65_536.0..16_777_216.0) as u32;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u16")]
+    let receive_maximum = section.number("receive_maximum", 100.0, 1.0..10_000.0) as u16;
+    section.finish();
+    let (host, port, tls) = address?;
+    let section = MqttSection {
+        host,
+        port,
+        tls,
+        ca_file,
+        client_id,
+        username,
+        password,
+        keep_alive,
+        session_persistent,
+        session_expiry,
+        max_packet_size,
+        receive_maximum,
+    };
+    Some((section, prefix))
+}
+
+fn broker(section: &Section<'_, '_>, at: &At<String>, plaintext: bool) -> Option<(String, u16, bool)> {
+    let (scheme, rest) = at.value.split_once("://").unwrap_or(("", ""));
+    let (tls, default) = match scheme {
+        "mqtt" => (false, 1883),
+        "mqtts" => (true, 8883),
+        _ => {
+            section.problem(at, "not a broker's address", "mqtt://HOST[:PORT], or mqtts:// for TLS");
+            return None;
+        }
+    };
+    let Some((host, port)) = authority(rest) else {
+        section.problem(at, "not a host and a port", "HOST or HOST:PORT; user and password have keys of their own");
+        return None;
+    };
+    if !tls && !plaintext && !is_loopback(&host) {
+        let hint = "use mqtts://, or set allow_plaintext = true if the network between is yours alone";
+        section.problem(at, "plain text over a network: passwords and events can be read and forged", hint);
+    }
+    Some((host, port.unwrap_or(default), tls))
+}
+
+/// `host`, `host:port`, `[::1]:port`.
+fn authority(text: &str) -> Option<(String, Option<u16>)> {
+    let text = text.trim_end_matches('/');
+    if text.is_empty() || text.contains(['/', '@', ' ', '?', '#']) {
+        return None;
+    }
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            (host, after.strip_prefix(':'))
+        }
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let port = port.map(str::parse::<u16>).transpose().ok()?;
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether `text` can stand as one level of a topic.
+pub(super) fn is_level(text: &str) -> bool {
+    (1..=64).contains(&text.chars().count()) && !text.contains(['/', '+', '#']) && !text.chars().any(char::is_control)
+}
+
+/// Two bridges on one broker must not share it; the same bridge must keep it.
+fn default_client_id() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '.').take(40).collect();
+    format!("presence-bridge-{host}")
+}
+
+pub(super) fn presence(root: &Section<'_, '_>) -> (Policy, OnStop) {
+    let mut policy = Policy::default();
+    let mut on_stop = OnStop::Auto;
+    if let Some(section) = root.table("presence") {
+        policy.max_stale = section.span("max_stale", policy.max_stale, 5 * MINUTE..4 * HOUR);
+        let choices = [("nothing", None), ("available", Some(Presence::Available))];
+        policy.when_free = section.choice("when_free", policy.when_free, &choices);
+        policy.grace = section.span("grace", policy.grace, Duration::ZERO..10 * MINUTE);
+        policy.blind_hold = section.span("blind_hold", policy.blind_hold, MINUTE..12 * HOUR);
+        policy.rate = section.number("rate", policy.rate, 1.0..320.0);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u32")]
+        let burst = section.number("burst", f64::from(policy.burst), 1.0..400.0) as u32;
+        policy.burst = burst;
+        let choices = [("auto", OnStop::Auto), ("leave", OnStop::Leave), ("clear", OnStop::Clear)];
+        on_stop = section.choice("on_stop", on_stop, &choices);
+        section.finish();
+    }
+    (policy, on_stop)
+}
+
+pub(super) fn log(root: &Section<'_, '_>) -> LogSection {
+    let mut log = LogSection { level: LevelFilter::INFO, format: LogFormat::Text };
+    if let Some(section) = root.table("log") {
+        let levels = [
+            ("error", LevelFilter::ERROR),
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("debug", LevelFilter::DEBUG),
+            ("trace", LevelFilter::TRACE),
+        ];
+        log.level = section.choice("level", log.level, &levels);
+        log.format = section.choice("format", log.format, &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        section.finish();
+    }
+    log
+}
