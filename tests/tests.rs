@@ -1,1 +1,21 @@
+//! One integration binary. What belongs where:
+//!
+//! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
+//! * `rules`, `configuration`: mapping and configuration files.
+//! * `tenant`: the model itself, against what Graph documents.
+//! * `mqtt`: the adapter against Debian's mosquitto. `graph`: the adapter against the sandbox over sockets.
+//! * `binary`: the real program end to end, between mosquitto and the sandbox.
+//! * `house`: which module may know which.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
+#![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
+
+mod binary;
+mod configuration;
+mod graph;
+mod house;
+mod mqtt;
+mod rules;
+mod stories;
+mod support;
+mod tenant;

@@ -1,0 +1,297 @@
+//! The MQTT adapter against Debian's mosquitto.
+
+use std::path::Path;
+use std::time::Duration;
+
+use presence_bridge::clock::Clock;
+use presence_bridge::mqtt::{self, Config, Event, Events, Handle, Incoming, Message, Session, TlsConfig};
+use presence_bridge::presence::Link;
+use presence_bridge::secret::SecretSource;
+use presence_bridge::telemetry::Telemetry;
+
+use crate::support::mosquitto::{Mosquitto, free_port, program};
+use crate::support::until;
+
+fn config(port: u16, client_id: &str) -> Config {
+    Config {
+        host: "127.0.0.1".into(),
+        port,
+        tls: None,
+        client_id: client_id.into(),
+        username: None,
+        password: None,
+        keep_alive: Duration::from_secs(5),
+        session: Session::Persistent { expiry: Duration::from_secs(300) },
+        max_packet_size: 65_536,
+        receive_maximum: 100,
+        filters: vec!["in/#".into()],
+        will: Message { topic: format!("status/{client_id}"), payload: "gone".into(), retain: true },
+    }
+}
+
+fn start(config: Config) -> (Handle, Events, Telemetry) {
+    let telemetry = Telemetry::new(Clock::live());
+    let (handle, events) = mqtt::start(config, Clock::live(), telemetry.clone()).unwrap();
+    (handle, events, telemetry)
+}
+
+async fn next(events: &mut Events) -> Event {
+    tokio::time::timeout(Duration::from_secs(10), events.next()).await.expect("an event within ten seconds").unwrap()
+}
+
+async fn up(events: &mut Events) -> bool {
+    loop {
+        if let Event::Link(Link::Up { session_present, .. }) = next(events).await {
+            return session_present;
+        }
+    }
+}
+
+async fn message(events: &mut Events) -> Incoming {
+    loop {
+        if let Event::Publish(incoming) = next(events).await {
+            return incoming;
+        }
+    }
+}
+
+async fn says(events: &mut Events, payload: &str) -> Incoming {
+    let incoming = message(events).await;
+    assert_eq!(String::from_utf8_lossy(&incoming.payload), payload);
+    incoming
+}
+
+#[tokio::test]
+async fn a_retained_message_is_a_replay_and_a_live_one_is_not() {
+    let Some(broker) = Mosquitto::start("mqtt retained", "").await else { return };
+    broker.publish("in/a", "old", true);
+    let (handle, mut events, _) = start(config(broker.port, "retained"));
+    assert!(!up(&mut events).await);
+    assert!(says(&mut events, "old").await.retain);
+    broker.publish("in/a", "new", true);
+    let live = says(&mut events, "new").await;
+    assert!(!live.retain);
+    handle.ack(live.token.unwrap());
+    handle.stop(None).await;
+}
+
+#[tokio::test]
+async fn fault_01_a_broker_killed_and_restarted_is_subscribed_again_within_five_seconds() {
+    let Some(mut broker) = Mosquitto::start("fault_01", "").await else { return };
+    let (_handle, mut events, _) = start(config(broker.port, "restart"));
+    up(&mut events).await;
+    broker.kill();
+    assert!(matches!(next(&mut events).await, Event::Link(Link::Down)));
+    broker.resume().await;
+    let back = tokio::time::timeout(Duration::from_secs(5), up(&mut events)).await;
+    assert!(!back.expect("back within five seconds"), "mosquitto forgot the session");
+    broker.publish("in/a", "after", false);
+    says(&mut events, "after").await;
+}
+
+#[tokio::test]
+async fn unacknowledged_messages_come_again_and_nothing_of_the_old_connection_after_down() {
+    let Some(mut broker) = Mosquitto::start("mqtt redelivery", "persistence true\nautosave_interval 1").await else {
+        return;
+    };
+    let (handle, mut events, _) = start(config(broker.port, "acks"));
+    up(&mut events).await;
+    for n in 1..=3 {
+        broker.publish("in/a", &n.to_string(), false);
+    }
+    let first = says(&mut events, "1").await;
+    let second = says(&mut events, "2").await;
+    says(&mut events, "3").await;
+    handle.ack(first.token.unwrap());
+    // A second client of our id takes the connection over, and leaves.
+    broker.publish("in/b", "ignored", false);
+    says(&mut events, "ignored").await;
+    let (other, mut others, _) = start(config(broker.port, "acks"));
+    assert!(up(&mut others).await, "the session was kept");
+    // The acknowledged one is gone, the others come again, in order.
+    says(&mut others, "2").await;
+    says(&mut others, "3").await;
+    assert!(matches!(next(&mut events).await, Event::Link(Link::Down)));
+    handle.ack(second.token.unwrap()); // of an epoch that is over: must not go out
+    other.stop(None).await;
+    handle.stop(None).await;
+    broker.kill();
+}
+
+#[tokio::test]
+async fn fault_30_a_message_over_the_limit_neither_kills_the_connection_nor_loops() {
+    let Some(broker) = Mosquitto::start("fault_30", "").await else { return };
+    let (handle, mut events, telemetry) = start(config(broker.port, "limit"));
+    up(&mut events).await;
+    broker.publish("in/big", &"x".repeat(100_000), true);
+    broker.publish("in/a", "small", false);
+    let small = says(&mut events, "small").await;
+    handle.ack(small.token.unwrap());
+    assert_eq!(telemetry.total("mqtt_lost", "other"), 0);
+    handle.stop(None).await;
+}
+
+#[tokio::test]
+async fn the_password_is_read_again_for_each_attempt() {
+    let Some(tool) = program("mosquitto_passwd") else {
+        return crate::support::skipped("mqtt password", "mosquitto_passwd is not installed");
+    };
+    let broker = Mosquitto::with("mqtt password", |port, dir| {
+        let passwd = dir.join("passwd");
+        let made = std::process::Command::new(tool).args(["-c", "-b"]).arg(&passwd).args(["bridge", "right"]).status();
+        assert!(made.unwrap().success());
+        readable(&passwd);
+        format!("listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {}\n", passwd.display())
+    })
+    .await;
+    let Some(broker) = broker else { return };
+    let secret = broker.dir.path().join("secret");
+    std::fs::write(&secret, "wrong\n").unwrap();
+    let mut config = config(broker.port, "password");
+    config.username = Some("bridge".into());
+    config.password = Some(SecretSource::File(secret.clone()));
+    let (handle, mut events, telemetry) = start(config);
+    until("the login is refused", || telemetry.total("mqtt_lost", "login_refused") > 0).await;
+    std::fs::write(&secret, "right\n").unwrap();
+    up(&mut events).await;
+    handle.stop(None).await;
+}
+
+/// mosquitto drops its rights and reads as a user of its own.
+fn readable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for dir in path.ancestors().skip(1).take(1) {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn fault_14_tls_with_the_right_ca_only() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(ca, key);
+    let leaf_key = rcgen::KeyPair::generate().unwrap();
+    let leaf =
+        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+    let broker = Mosquitto::with("fault_14", |port, dir| {
+        for (name, text) in [("ca.pem", &ca_pem), ("cert.pem", &leaf.pem()), ("key.pem", &leaf_key.serialize_pem())] {
+            std::fs::write(dir.join(name), text).unwrap();
+            readable(&dir.join(name));
+        }
+        let dir = dir.display();
+        format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\ncafile {dir}/ca.pem\ncertfile {dir}/cert.pem\nkeyfile {dir}/key.pem\n"
+        )
+    })
+    .await;
+    let Some(broker) = broker else { return };
+    let mut strict = config(broker.port, "no-ca");
+    strict.tls = Some(TlsConfig { ca_file: None });
+    let (handle, mut events, telemetry) = start(strict);
+    until("the certificate is refused", || telemetry.total("mqtt_lost", "other") > 0).await;
+    assert!(events.try_next().is_none());
+    handle.stop(None).await;
+    let mut right = config(broker.port, "ca");
+    right.tls = Some(TlsConfig { ca_file: Some(broker.dir.path().join("ca.pem")) });
+    let (handle, mut events, _) = start(right);
+    up(&mut events).await;
+    handle.stop(None).await;
+}
+
+#[tokio::test]
+async fn a_stop_says_farewell_and_a_death_leaves_the_will() {
+    let Some(broker) = Mosquitto::start("mqtt will", "").await else { return };
+    let mut watch = config(broker.port, "watch");
+    watch.filters = vec!["status/#".into()];
+    let (_watch, mut seen, _) = start(watch);
+    up(&mut seen).await;
+    let (handle, mut events, _) = start(config(broker.port, "leaves"));
+    up(&mut events).await;
+    let farewell = Message { topic: "status/leaves".into(), payload: "bye".into(), retain: true };
+    handle.stop(Some(farewell)).await;
+    says(&mut seen, "bye").await;
+    // A runtime that is dropped takes its sockets with it: a death without a word.
+    let port = broker.port;
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (_handle, mut events, _) = start(config(port, "dies"));
+            up(&mut events).await;
+        });
+    })
+    .join()
+    .unwrap();
+    says(&mut seen, "gone").await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_while_the_broker_is_away_and_a_closed_port_is_not_hammered() {
+    let (handle, _events, telemetry) = start(config(free_port(), "nobody"));
+    until("two attempts", || telemetry.total("mqtt_lost", "port_refuses") >= 2).await;
+    tokio::time::timeout(Duration::from_secs(2), handle.stop(None)).await.expect("a stop within two seconds");
+    assert!(telemetry.total("mqtt_lost", "port_refuses") < 5);
+}
+
+#[tokio::test]
+async fn publishes_arrive() {
+    let Some(broker) = Mosquitto::start("mqtt publish", "").await else { return };
+    let (handle, mut events, _) = start(config(broker.port, "publish"));
+    up(&mut events).await;
+    let permit = handle.permit().await.unwrap();
+    permit.publish(Message { topic: "in/mine".into(), payload: "hello".into(), retain: true });
+    says(&mut events, "hello").await;
+    handle.stop(None).await;
+}
+
+#[tokio::test]
+async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart() {
+    let Some(tool) = program("mosquitto_passwd") else {
+        return crate::support::skipped("deploy/mosquitto", "mosquitto_passwd is not installed");
+    };
+    let broker = Mosquitto::with("deploy/mosquitto", |port, dir| {
+        let (passwd, acl) = (dir.join("passwd"), dir.join("acl"));
+        for (flag, user) in [("-c", "bridge"), ("-b", "phone1"), ("-b", "phone2")] {
+            let mut command = std::process::Command::new(&tool);
+            command.args(if flag == "-c" { vec!["-c", "-b"] } else { vec!["-b"] });
+            assert!(command.arg(&passwd).args([user, "secret"]).status().unwrap().success());
+        }
+        std::fs::write(&acl, include_str!("../deploy/mosquitto/acl")).unwrap();
+        [&passwd, &acl].map(|path| readable(path));
+        let here = |path: &str| format!("{}/{path}", dir.display());
+        include_str!("../deploy/mosquitto/mosquitto.conf")
+            .replace("listener 1883", &format!("listener {port}"))
+            .replace("/etc/mosquitto/passwd", &here("passwd"))
+            .replace("/etc/mosquitto/acl", &here("acl"))
+            .replace("persistence true", "persistence false")
+            .replace("persistence_location /var/lib/mosquitto/\n", "")
+    })
+    .await;
+    let Some(broker) = broker else { return };
+    let login = |client: &str, user: &str, filters: &[&str]| {
+        let mut config = config(broker.port, client);
+        config.username = Some(user.to_owned());
+        config.password = Some(SecretSource::Value("secret".to_owned().into()));
+        config.filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
+        config
+    };
+    let (anonymous, _events, telemetry) = start(config(broker.port, "anonymous"));
+    until("anonymous is refused", || telemetry.total("mqtt_lost", "login_refused") > 0).await;
+    anonymous.stop(None).await;
+    let (bridge, mut events, _) = start(login("bridge", "bridge", &["devices/#", "presence-bridge/#"]));
+    up(&mut events).await;
+    let (phone, mut phone_events, _) = start(login("phone1", "phone1", &["devices/phone2/#"]));
+    up(&mut phone_events).await;
+    for topic in ["devices/phone2/state", "devices/phone1/state"] {
+        let permit = phone.permit().await.unwrap();
+        permit.publish(Message { topic: topic.into(), payload: topic.to_owned().into(), retain: false });
+    }
+    says(&mut events, "devices/phone1/state").await; // the forged one did not arrive
+    let permit = bridge.permit().await.unwrap();
+    permit.publish(Message { topic: "presence-bridge/status/x".into(), payload: "online".into(), retain: true });
+    says(&mut events, "online").await;
+    bridge.stop(None).await;
+    phone.stop(None).await;
+}

@@ -1,0 +1,40 @@
+//! What tests share.
+
+pub mod mosquitto;
+pub mod rig;
+
+use std::io::Write;
+use std::time::Duration;
+
+use presence_bridge::clock::Clock;
+use presence_bridge::sandbox::tenant::Settings;
+use presence_bridge::sandbox::{Options, Sandbox};
+
+pub const ALICE: &str = "11111111-1111-4111-8111-111111111111";
+pub const BOB: &str = "22222222-2222-4222-8222-222222222222";
+
+/// Says loudly that a test did not run.
+pub fn skipped(test: &str, why: &str) {
+    println!("SKIPPED {test}: {why}");
+    #[allow(clippy::disallowed_methods, reason = "tests/run collects what was skipped")]
+    if let Some(file) = std::env::var_os("TESTS_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+        writeln!(file, "SKIPPED {test}: {why}").unwrap();
+    }
+}
+
+/// Waits until `condition` holds, at most ten seconds.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited ten seconds in vain: {what}");
+}
+
+pub async fn sandbox(tls: bool) -> Sandbox {
+    let settings = Settings::for_users([ALICE.to_owned(), BOB.to_owned()]);
+    Sandbox::start(Options { clock: Clock::live(), settings, tls }).await.unwrap()
+}
