@@ -2,7 +2,7 @@
 //!
 //! rumqttc reconnects when polled, and no more. What it leaves to its user is done here, by name:
 //!
-//! * it neither waits between attempts nor subscribes again: [`link`] backs off with jitter and subscribes at every CONNACK;
+//! * it neither waits between attempts nor subscribes again: `link` backs off with jitter and subscribes at every CONNACK;
 //! * it yields packets of the old connection after an error and sends acknowledgements of it into the new one: both are
 //!   dropped, the latter by an epoch that every connection gets;
 //! * its limit for incoming packets is 10 KiB and not announced, so that one larger message is delivered and refused for

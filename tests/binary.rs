@@ -1,1 +1,310 @@
-//! To come.
+//! The real program end to end: mosquitto on one side, the sandbox over real sockets on the other.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use presence_bridge::clock::Clock;
+use presence_bridge::sandbox::Sandbox;
+use presence_bridge::sandbox::tenant::{Fault, Match, What};
+
+use crate::support::mosquitto::Mosquitto;
+use crate::support::{ALICE, BOB, sandbox, until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_presence-bridge");
+const CANARY: &str = "sandbox-secret";
+
+struct Bridge {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bridge {
+    /// Starts it, and waits until it is subscribed.
+    async fn start(broker: &Mosquitto, sandbox: &Sandbox, arguments: &[&str]) -> Bridge {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), format!("{CANARY}\n")).unwrap();
+        let path = dir.path().join("bridge.toml");
+        std::fs::write(&path, configuration(broker.port, &sandbox.graph_url(), "level = \"trace\"")).unwrap();
+        let mut child = Command::new(PROGRAM)
+            .args(["run", "-c"])
+            .arg(&path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let bridge = Bridge { child, log, _dir: dir };
+        until("the bridge connects", || bridge.log().contains("MQTT connected.")).await;
+        bridge
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// SIGTERM, and how it ended.
+    async fn terminate(mut self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut code = None;
+        until("the bridge ends", || {
+            code = self.child.try_wait().unwrap().map(|status| status.code());
+            code.is_some()
+        })
+        .await;
+        (code.unwrap(), self.log())
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_none() {
+            let _gone = self.child.kill();
+            let _reaped = self.child.wait();
+        }
+    }
+}
+
+fn configuration(port: u16, graph: &str, log: &str) -> String {
+    format!(
+        r#"
+[graph]
+tenant_id = "aaaaaaaa-0000-4000-8000-000000000001"
+client_id = "bbbbbbbb-0000-4000-8000-000000000002"
+client_secret_file = "secret"
+login_url = "{graph}"
+graph_url = "{graph}"
+[mqtt]
+url = "mqtt://127.0.0.1:{port}"
+client_id = "bridge-under-test"
+[log]
+{log}
+[users]
+alice = "{ALICE}"
+bob = "{BOB}"
+[devices]
+"1001" = "alice"
+"1002" = "bob"
+[signals]
+call = "Busy/InACall"
+meeting = "Busy/InAConferenceCall"
+[[rule]]
+topic = "pbx/devstate/PJSIP/{{ext}}"
+subject = "{{ext}}"
+signal = "call"
+on = ["INUSE"]
+off = ["NOT_INUSE"]
+ttl = "8h"
+[[rule]]
+topic = "json/{{ext}}"
+format = "json"
+subject = "{{ext}}"
+signal = "call"
+value = "/state"
+on = ["busy"]
+off = ["idle"]
+"#
+    )
+}
+
+fn seen(sandbox: &Sandbox, user: &str) -> String {
+    let now = Clock::live().now().mono.as_millis();
+    sandbox.tenant().lock().unwrap_or_else(PoisonError::into_inner).seen(now, user).to_string()
+}
+
+fn calls(sandbox: &Sandbox) -> Vec<(String, u16)> {
+    let tenant = sandbox.tenant().lock().unwrap_or_else(PoisonError::into_inner);
+    let presence = tenant.log().iter().filter(|entry| !entry.user.is_empty());
+    presence.map(|entry| (entry.what.clone(), entry.status)).collect()
+}
+
+#[tokio::test]
+async fn off_hook_at_mosquitto_is_seen_at_graph_and_on_hook_clears() {
+    let Some(broker) = Mosquitto::start("binary off-hook", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", true);
+    until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    broker.publish("pbx/devstate/PJSIP/1001", "NOT_INUSE", true);
+    until("cleared", || seen(&sandbox, ALICE) == "Offline/Offline").await;
+    let (code, log) = bridge.terminate().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("Presence set.") && log.contains("because=\"call@1001\""), "{log}");
+}
+
+#[tokio::test]
+async fn fault_47_three_repeats_while_the_first_post_is_throttled() {
+    let Some(broker) = Mosquitto::start("binary throttled", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let what = What::Throttle { retry_after: Some("2".to_owned()) };
+    sandbox.tenant().lock().unwrap().fault(Fault { on: Match::Set, times: 1, what });
+    let _bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    let before = Clock::live().real();
+    for _ in 0..3 {
+        broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    }
+    until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    let took = Clock::live().real().since(before);
+    assert!((Duration::from_millis(1900)..Duration::from_secs(5)).contains(&took), "accepted after {took:?}");
+    broker.publish("pbx/devstate/PJSIP/1001", "NOT_INUSE", false);
+    until("cleared", || seen(&sandbox, ALICE) == "Offline/Offline").await;
+    let expected = [("setPresence", 429), ("setPresence", 200), ("clearPresence", 200)];
+    assert_eq!(calls(&sandbox), expected.map(|(what, status)| (what.to_owned(), status)));
+}
+
+#[tokio::test]
+async fn fault_01_a_broker_killed_and_back_clears_nobody() {
+    let Some(mut broker) = Mosquitto::start("binary broker restart", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", true);
+    until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    broker.kill();
+    until("the loss is noticed", || bridge.log().contains("MQTT connection lost")).await;
+    broker.resume().await;
+    let back = tokio::time::timeout(Duration::from_secs(5), async {
+        until("connected again", || bridge.log().matches("MQTT connected.").count() == 2).await;
+    });
+    back.await.expect("connected within five seconds of the broker's return");
+    broker.publish("pbx/devstate/PJSIP/1002", "INUSE", false);
+    until("subscribed again", || seen(&sandbox, BOB) == "Busy/InACall").await;
+    assert_eq!(seen(&sandbox, ALICE), "Busy/InACall");
+    assert!(!calls(&sandbox).iter().any(|(what, _)| what == "clearPresence"), "{:?}", calls(&sandbox));
+}
+
+#[tokio::test]
+async fn bad_messages_are_counted_and_the_connection_lives() {
+    let Some(broker) = Mosquitto::start("binary bad messages", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    for payload in ["{broken", "{\"state\":\"busy\",\"state\":\"idle\"}", &"[".repeat(200), &"x".repeat(100_000)] {
+        broker.publish("json/1001", payload, false);
+        broker.publish("json/1001", payload, false);
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; 2 << 20]).unwrap();
+    let port = broker.port.to_string();
+    let pub_tool = crate::support::mosquitto::program("mosquitto_pub").unwrap();
+    let sent = Command::new(&pub_tool).args(["-p", &port, "-t", "json/1001", "-f"]).arg(file.path()).status().unwrap();
+    assert!(sent.success());
+    std::fs::write(file.path(), [0xff, 0xfe]).unwrap();
+    let sent = Command::new(&pub_tool).args(["-p", &port, "-t", "json/1001", "-f"]).arg(file.path()).status().unwrap();
+    assert!(sent.success());
+    broker.publish("pbx/devstate/PJSIP/9999", "INUSE", false);
+    broker.publish("presence-bridge/in/mallory/call", "on", false);
+    broker.publish("json/1001", r#"{"state": "busy"}"#, false);
+    until("alive", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    let log = bridge.log();
+    for reason in ["bad_json", "duplicate_key", "too_deep", "too_large", "not_utf8", "unknown_subject"] {
+        let lines = log.lines().filter(|line| line.contains("refused") && line.contains(reason)).count();
+        assert_eq!(lines, 1, "{reason} is logged once: {log}");
+    }
+    assert_eq!(log.matches("MQTT connected.").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn people_and_status_are_retained_topics() {
+    let Some(broker) = Mosquitto::start("binary own topics", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    let (status, alice) = ("presence-bridge/status/bridge-under-test", "presence-bridge/people/alice");
+    assert!(retained(&broker, status).contains(r#""state":"online""#));
+    broker.publish("presence-bridge/in/alice/meeting", "on", false);
+    until("InAConferenceCall", || seen(&sandbox, ALICE) == "Busy/InAConferenceCall").await;
+    until("alice is published", || {
+        let text = retained(&broker, alice);
+        text.contains(r#""held":"Busy/InAConferenceCall""#) && text.contains(r#""because":"meeting@alice""#)
+    })
+    .await;
+    let (code, _) = bridge.terminate().await;
+    assert_eq!(code, Some(0));
+    assert!(retained(&broker, status).contains("offline"));
+    // A death without a word: the last will.
+    let mut bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    until("online again", || retained(&broker, status).contains("online")).await;
+    bridge.child.kill().unwrap();
+    until("offline by last will", || retained(&broker, status).contains("offline")).await;
+}
+
+fn retained(broker: &Mosquitto, topic: &str) -> String {
+    let mut child = Command::new(crate::support::mosquitto::program("mosquitto_sub").unwrap())
+        .args(["-p", &broker.port.to_string(), "-t", topic, "-C", "1", "-W", "3"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    child.wait().unwrap();
+    text
+}
+
+#[tokio::test]
+async fn dry_run_decides_and_publishes_and_calls_nobody() {
+    let Some(broker) = Mosquitto::start("binary dry run", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &["--dry-run"]).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("decided", || bridge.log().contains("Presence set.")).await;
+    until("published", || retained(&broker, "presence-bridge/people/alice").contains("Busy/InACall")).await;
+    assert!(sandbox.tenant().lock().unwrap().log().is_empty(), "not even a token");
+}
+
+#[tokio::test]
+async fn secrets_appear_in_no_output_at_trace() {
+    let Some(broker) = Mosquitto::start("binary canary", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    let html = What::Status { status: 403, body: "<html>".to_owned(), by_graph: true };
+    for what in [html, What::ResetBefore, What::NoEffect] {
+        sandbox.tenant().lock().unwrap().fault(Fault { on: Match::AnyPresence, times: 1, what });
+    }
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("four calls", || calls(&sandbox).len() >= 3).await;
+    sandbox.tenant().lock().unwrap().settings().secrets = vec!["another".to_owned()];
+    sandbox.tenant().lock().unwrap().revoke_tokens();
+    broker.publish("pbx/devstate/PJSIP/1002", "INUSE", false);
+    until("the refused secret is reported", || bridge.log().contains("7000215")).await;
+    let (_, log) = bridge.terminate().await;
+    assert!(log.contains("A call to Graph failed."), "{log}");
+    for secret in [CANARY, "eyJ", "Bearer "] {
+        assert!(!log.contains(secret), "{secret} in the log:\n{log}");
+    }
+}
+
+#[test]
+fn a_bad_configuration_is_exit_78_with_every_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bridge.toml");
+    let text = configuration(1, "http://127.0.0.1:1", "level = \"loud\"")
+        .replace(ALICE, "alice@example.com")
+        .replace("Busy/InACall", "Busy/InAMeeting")
+        .replace("[graph]", "[graph]\ncloud = \"china\"\ntennant = 1");
+    std::fs::write(&path, text).unwrap();
+    for command in ["check", "run"] {
+        let output = Command::new(PROGRAM).args([command, "-c"]).arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        let said = String::from_utf8(output.stderr).unwrap();
+        for part in ["cannot read the secret file", "object id", "Busy/InAMeeting", "China", "tennant", "loud"] {
+            assert!(said.contains(part), "{part} is missing in:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_64_and_help_is_0() {
+    assert_eq!(Command::new(PROGRAM).arg("rnu").output().unwrap().status.code(), Some(64));
+    assert_eq!(Command::new(PROGRAM).arg("--help").output().unwrap().status.code(), Some(0));
+}

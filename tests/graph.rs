@@ -1,1 +1,252 @@
-//! To come.
+//! The Graph adapter against the sandbox, over real sockets.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use presence_bridge::clock::Clock;
+use presence_bridge::graph::{Answer, Body, Call, Config, Graph, retry_after};
+use presence_bridge::presence::{Mono, Outcome, Presence, Timestamp};
+use presence_bridge::sandbox::Sandbox;
+use presence_bridge::sandbox::tenant::{Fault, Match, Tenant, What};
+use presence_bridge::secret::SecretSource;
+use presence_bridge::telemetry::Telemetry;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use crate::support::mosquitto::free_port;
+use crate::support::{ALICE, sandbox, until};
+
+const SET: Body = Body::Set { presence: Presence::InACall, expiration: Duration::from_secs(300) };
+
+fn config(sandbox: &Sandbox) -> Config {
+    Config {
+        tenant_id: "aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap(),
+        client_id: "bbbbbbbb-0000-4000-8000-000000000002".parse().unwrap(),
+        secret: SecretSource::Value("sandbox-secret".to_owned().into()),
+        login_url: sandbox.login_url(),
+        graph_url: sandbox.graph_url(),
+        ca_file: None,
+    }
+}
+
+fn start(config: Config) -> (Graph, Telemetry) {
+    let telemetry = Telemetry::new(Clock::live());
+    let graph = Graph::start_with(config, Clock::live(), telemetry.clone(), Duration::from_millis(1500)).unwrap();
+    (graph, telemetry)
+}
+
+fn call(body: Body) -> Call {
+    Call { object_id: ALICE.parse().unwrap(), body, not_after: Mono::MAX }
+}
+
+fn tenant(sandbox: &Sandbox) -> std::sync::MutexGuard<'_, Tenant> {
+    sandbox.tenant().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn fault(sandbox: &Sandbox, what: What) {
+    tenant(sandbox).fault(Fault { on: Match::AnyPresence, times: 1, what });
+}
+
+fn tokens(sandbox: &Sandbox) -> usize {
+    tenant(sandbox).log().iter().filter(|entry| entry.what == "token").count()
+}
+
+fn seen(sandbox: &Sandbox) -> String {
+    let now = Clock::live().now().mono.as_millis();
+    tenant(sandbox).seen(now, ALICE).to_string()
+}
+
+#[tokio::test]
+async fn set_and_clear_are_seen() {
+    let sandbox = sandbox(false).await;
+    let (graph, _) = start(config(&sandbox));
+    assert_eq!(graph.send(call(SET)).await, Outcome::Accepted);
+    assert_eq!(seen(&sandbox), "Busy/InACall");
+    assert_eq!(graph.send(call(Body::Clear)).await, Outcome::Accepted);
+    assert_eq!(seen(&sandbox), "Offline/Offline");
+    assert_eq!(graph.send(call(Body::Clear)).await, Outcome::Accepted, "404 for a clear is success");
+}
+
+#[tokio::test]
+async fn each_answer_has_its_outcome() {
+    let sandbox = sandbox(false).await;
+    let (graph, _) = start(config(&sandbox));
+    let status = |status, by_graph| What::Status { status, body: "<html>".to_owned(), by_graph };
+    let two = Outcome::Throttled { retry_after: Some(Duration::from_secs(2)) };
+    for (what, outcome) in [
+        (status(400, true), Outcome::Refused),
+        (status(404, true), Outcome::NoSuchUser),
+        (status(404, false), Outcome::Ambiguous),
+        (status(200, false), Outcome::Ambiguous),
+        (status(204, true), Outcome::Accepted),
+        (status(302, true), Outcome::Ambiguous),
+        (status(403, false), Outcome::Ambiguous),
+        (status(415, true), Outcome::Refused),
+        (status(500, true), Outcome::Ambiguous),
+        (status(503, false), Outcome::Ambiguous),
+        (What::Throttle { retry_after: Some("2".to_owned()) }, two),
+        (What::Throttle { retry_after: None }, Outcome::Throttled { retry_after: None }),
+        (What::ResetBefore, Outcome::Ambiguous),
+        (What::ResetAfter, Outcome::Ambiguous),
+        (What::Delay(Duration::from_secs(5)), Outcome::Ambiguous),
+    ] {
+        fault(&sandbox, what.clone());
+        assert_eq!(graph.send(call(SET)).await, outcome, "{what:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_past_its_time_or_to_a_closed_port() {
+    let sandbox = sandbox(false).await;
+    let (graph, _) = start(config(&sandbox));
+    let late = Call { not_after: Mono::ZERO, ..call(SET) };
+    assert_eq!(graph.send(late).await, Outcome::NotSent);
+    assert!(tenant(&sandbox).calls(ALICE, "setPresence").is_empty());
+    let mut closed = config(&sandbox);
+    closed.graph_url = format!("http://127.0.0.1:{}", free_port());
+    let (graph, _) = start(closed);
+    assert_eq!(graph.send(call(SET)).await, Outcome::NotSent);
+}
+
+#[tokio::test]
+async fn fault_40_a_hundred_401_at_once_fetch_one_token() {
+    let sandbox = sandbox(false).await;
+    let (graph, _) = start(config(&sandbox));
+    assert_eq!(graph.send(call(SET)).await, Outcome::Accepted);
+    tenant(&sandbox).revoke_tokens();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let graph = graph.clone();
+        calls.spawn(async move { graph.send(call(SET)).await });
+    }
+    let outcomes = calls.join_all().await;
+    assert!(outcomes.contains(&Outcome::Unauthorised));
+    until("a fresh token is used", || tokens(&sandbox) == 2).await;
+    assert_eq!(graph.send(call(SET)).await, Outcome::Accepted);
+    assert_eq!(tokens(&sandbox), 2);
+}
+
+#[tokio::test]
+async fn fault_43_a_missing_role_is_told_by_the_token() {
+    let sandbox = sandbox(false).await;
+    tenant(&sandbox).settings().roles.clear();
+    let (graph, telemetry) = start(config(&sandbox));
+    assert_eq!(graph.send(call(SET)).await, Outcome::Forbidden { role_missing: true });
+    assert_eq!(telemetry.total("token", "role_missing"), 1);
+    // Granted: the next token has it.
+    tenant(&sandbox).settings().roles.push("Presence.ReadWrite.All".to_owned());
+    until("a fresh token", || tokens(&sandbox) == 2).await;
+    assert_eq!(graph.send(call(SET)).await, Outcome::Accepted);
+}
+
+#[tokio::test]
+async fn fault_38_no_token_is_told_at_once_and_mended_by_itself() {
+    let sandbox = sandbox(false).await;
+    let down = What::Status { status: 503, body: String::new(), by_graph: false };
+    tenant(&sandbox).fault(Fault { on: Match::Token, times: 1, what: down });
+    let (graph, telemetry) = start(config(&sandbox));
+    assert_eq!(graph.send(call(SET)).await, Outcome::NotSent);
+    assert_eq!(telemetry.total("token", "failed"), 1);
+    let mended = async {
+        while graph.send(call(SET)).await != Outcome::Accepted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), mended).await.expect("a token within ten seconds");
+    assert_eq!(tokens(&sandbox), 2);
+}
+
+#[tokio::test]
+async fn fault_39_the_old_token_serves_while_no_new_one_is_to_be_had() {
+    let sandbox = sandbox(false).await;
+    tenant(&sandbox).settings().token_ttl = 4;
+    let (graph, telemetry) = start(config(&sandbox));
+    assert_eq!(graph.send(call(SET)).await, Outcome::Accepted);
+    let down = What::Status { status: 503, body: String::new(), by_graph: false };
+    tenant(&sandbox).fault(Fault { on: Match::Token, times: 1, what: down });
+    until("a refresh that fails", || telemetry.total("token", "failed") == 1).await;
+    assert_eq!(graph.send(call(SET)).await, Outcome::Accepted);
+}
+
+#[tokio::test]
+async fn fault_42_a_wrong_secret_is_named() {
+    let sandbox = sandbox(false).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "not-the-secret\n").unwrap();
+    let mut config = config(&sandbox);
+    config.secret = SecretSource::File(file.path().to_owned());
+    let (graph, telemetry) = start(config);
+    assert_eq!(graph.send(call(SET)).await, Outcome::NotSent);
+    assert_eq!(telemetry.total("token", "refused"), 1);
+}
+
+#[tokio::test]
+async fn fault_14_tls_with_the_right_ca_only() {
+    let sandbox = sandbox(true).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), sandbox.ca_pem().unwrap()).unwrap();
+    let (strict, _) = start(config(&sandbox));
+    assert_eq!(strict.send(call(SET)).await, Outcome::NotSent);
+    let mut trusting = config(&sandbox);
+    trusting.ca_file = Some(file.path().to_owned());
+    let (graph, _) = start(trusting);
+    assert_eq!(graph.send(call(SET)).await, Outcome::Accepted);
+    assert_eq!(seen(&sandbox), "Busy/InACall");
+}
+
+#[tokio::test]
+async fn plain_http_is_for_loopback_only() {
+    let sandbox = sandbox(false).await;
+    for url in ["http://graph.example", "ftp://127.0.0.1", "nonsense"] {
+        let mut config = config(&sandbox);
+        config.graph_url = url.to_owned();
+        let refused = Graph::start(config, Clock::live(), Telemetry::new(Clock::live())).unwrap_err();
+        assert!(refused.contains("graph_url") && refused.contains(url), "{refused}");
+    }
+}
+
+#[test]
+fn fault_46_retry_after_in_every_form() {
+    let date = "Tue, 24 Nov 2026 09:30:00 GMT";
+    let later = "Tue, 24 Nov 2026 09:30:41 GMT";
+    for (value, millis) in [
+        ("0", Some(0)),
+        ("1", Some(1_000)),
+        (" 41 ", Some(41_000)),
+        ("315", Some(315_000)),
+        ("648796", Some(648_796_000)),
+        ("999999", Some(999_999_000)),
+        ("2.128", Some(2_128)),
+        ("0.0001", Some(1)),
+        ("1e1", Some(10_000)),
+        (later, Some(41_000)),
+        (date, Some(0)),
+        ("Tue, 24 Nov 2026 09:29:00 GMT", Some(0)),
+        ("-5", None),
+        ("-0.5", None),
+        ("", None),
+        ("soon", None),
+        ("NaN", None),
+        ("inf", None),
+        ("10 s", None),
+        ("2026-11-24T09:30:41Z", None),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, value.parse().unwrap());
+        headers.insert(DATE, date.parse().unwrap());
+        // This machine's clock is an hour wrong: the answer's own date counts.
+        let now = Timestamp::from_millis(1_795_512_600_000 + 3_600_000);
+        assert_eq!(retry_after(&headers, now), millis.map(Duration::from_millis), "{value:?}");
+    }
+    assert_eq!(retry_after(&HeaderMap::new(), Timestamp::default()), None);
+}
+
+#[test]
+fn an_answer_is_described_escaped_and_capped() {
+    let mut headers = HeaderMap::new();
+    headers.insert("request-id", "id-1".parse().unwrap());
+    let message = format!("line\n{}", "x".repeat(1000));
+    let body = serde_json::json!({ "error": { "code": "Forbidden", "message": message } }).to_string().into_bytes();
+    let text = Answer { status: 403, headers, body }.describe();
+    assert!(text.starts_with("403 Forbidden line\\n") && text.ends_with("(request-id id-1)"), "{text}");
+    assert!(text.len() < 300);
+}

@@ -259,7 +259,8 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
             assert!(command.arg(&passwd).args([user, "secret"]).status().unwrap().success());
         }
         std::fs::write(&acl, include_str!("../deploy/mosquitto/acl")).unwrap();
-        [&passwd, &acl].map(|path| readable(path));
+        readable(&passwd);
+        readable(&acl);
         let here = |path: &str| format!("{}/{path}", dir.display());
         include_str!("../deploy/mosquitto/mosquitto.conf")
             .replace("listener 1883", &format!("listener {port}"))

@@ -1,7 +1,7 @@
 //! A pure model of presence in one tenant: sessions, fade, expiry, aggregation; the token endpoint; throttling.
 //!
 //! Time is an argument, in milliseconds on a virtual clock. Every rule is Microsoft's documentation (D), observed by users
-//! (O) or assumed (A); the bodies of refusals stand in [`errors`] with their mark, so that a capture of the real service
+//! (O) or assumed (A); the bodies of refusals stand in `errors` with their mark, so that a capture of the real service
 //! can replace an assumption. Nothing here shares code with the bridge: it could not judge it otherwise.
 
 mod errors;

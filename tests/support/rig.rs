@@ -25,6 +25,9 @@ pub enum Fate {
     AppliedBut(Outcome),
 }
 
+/// Availability, activity and expiration of a set; `None` for a clear.
+type Write = Option<(&'static str, &'static str, Duration)>;
+
 pub struct Rig {
     pub core: Core,
     pub tenant: Tenant,
@@ -33,7 +36,7 @@ pub struct Rig {
     pub alarms: Vec<(Alarm, bool)>,
     pub fates: Vec<Fate>,
     answers: BTreeMap<(Mono, u64), (Ticket, Outcome)>,
-    landings: BTreeMap<(Mono, u64), (String, Option<(&'static str, &'static str, Duration)>)>,
+    landings: BTreeMap<(Mono, u64), (String, Write)>,
     serial: u64,
     ids: BTreeMap<String, String>,
 }
@@ -185,11 +188,15 @@ impl Rig {
         self.now = Now { mono: to, wall: self.now.wall + span };
     }
 
-    fn apply(&mut self, user: &str, write: Option<(&str, &str, Duration)>) -> bool {
+    fn apply(&mut self, user: &str, write: Write) {
         let at = self.now.mono.as_millis();
         match write {
-            Some((availability, activity, span)) => self.tenant.set(at, user, availability, activity, span),
-            None => self.tenant.clear(at, user) || true,
+            Some((availability, activity, span)) => {
+                assert!(self.tenant.set(at, user, availability, activity, span), "only settable pairs are set");
+            }
+            None => {
+                self.tenant.clear(at, user);
+            }
         }
     }
 
@@ -211,7 +218,7 @@ impl Rig {
         }
     }
 
-    fn call(&mut self, ticket: Ticket, person: PersonId, write: Option<(&'static str, &'static str, Duration)>) {
+    fn call(&mut self, ticket: Ticket, person: PersonId, write: Write) {
         let who = self.core.person(person);
         let (label, user) = (who.label.to_string(), who.object_id.to_string());
         let what = write.map_or("clear".to_owned(), |(availability, activity, _)| format!("{availability}/{activity}"));

@@ -222,10 +222,12 @@ impl Tenant {
         let pair = parse_pair(availability, activity).ok_or(errors::PAIR)?;
         let seconds = match text("expirationDuration") {
             None => 300, // (D)
-            Some(span) => {
+            // ISO 8601 only: jiff would also read "1h" and "1:00:00", which Graph refuses (O).
+            Some(span) if span.starts_with('P') => {
                 let span: jiff::SignedDuration = span.parse().map_err(|_| errors::DURATION)?;
                 span.as_secs()
             }
+            Some(_) => return Err(errors::DURATION),
         };
         match u64::try_from(seconds) {
             Ok(seconds @ 300..=14_400) => Ok(Some(Write::Set { pair, expires_in_ms: seconds * 1000 })),
