@@ -308,3 +308,35 @@ fn wrong_usage_is_exit_64_and_help_is_0() {
     assert_eq!(Command::new(PROGRAM).arg("rnu").output().unwrap().status.code(), Some(64));
     assert_eq!(Command::new(PROGRAM).arg("--help").output().unwrap().status.code(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)] // reading the log blocks
+async fn run_with_the_sandbox_needs_neither_tenant_nor_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), "unused\n").unwrap();
+    let path = dir.path().join("bridge.toml");
+    std::fs::write(&path, configuration(1, "http://127.0.0.1:1", "level = \"info\"")).unwrap();
+    let mut child = Command::new(PROGRAM)
+        .args(["run", "--sandbox", "-c"])
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let line = said.find(|line| line.contains("mqtt://127.0.0.1:")).unwrap();
+    let port: String = line.split("127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(log.any(|line| line.contains("MQTT connected.")));
+    // The bridge itself is a client of the embedded broker: a second one speaks for the phone.
+    let mut config = crate::mqtt::config(port.parse().unwrap(), "phone");
+    config.filters = Vec::new();
+    let (phone, mut events, _) = crate::mqtt::start(config);
+    crate::mqtt::up(&mut events).await;
+    let permit = phone.permit().await.unwrap();
+    let topic = "pbx/devstate/PJSIP/1001".to_owned();
+    permit.publish(presence_bridge::mqtt::Message { topic, payload: "INUSE".into(), retain: false });
+    let set = log.find(|line| line.contains("Presence set.")).unwrap();
+    assert!(set.contains("Busy/InACall"), "{set}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -12,7 +12,7 @@ use presence_bridge::telemetry::Telemetry;
 use crate::support::mosquitto::{Mosquitto, free_port, program};
 use crate::support::until;
 
-fn config(port: u16, client_id: &str) -> Config {
+pub fn config(port: u16, client_id: &str) -> Config {
     Config {
         host: "127.0.0.1".into(),
         port,
@@ -29,7 +29,7 @@ fn config(port: u16, client_id: &str) -> Config {
     }
 }
 
-fn start(config: Config) -> (Handle, Events, Telemetry) {
+pub fn start(config: Config) -> (Handle, Events, Telemetry) {
     let telemetry = Telemetry::new(Clock::live());
     let (handle, events) = mqtt::start(config, Clock::live(), telemetry.clone()).unwrap();
     (handle, events, telemetry)
@@ -39,7 +39,7 @@ async fn next(events: &mut Events) -> Event {
     tokio::time::timeout(Duration::from_secs(10), events.next()).await.expect("an event within ten seconds").unwrap()
 }
 
-async fn up(events: &mut Events) -> bool {
+pub async fn up(events: &mut Events) -> bool {
     loop {
         if let Event::Link(Link::Up { session_present, .. }) = next(events).await {
             return session_present;

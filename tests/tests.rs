@@ -5,6 +5,7 @@
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `mqtt`: the adapter against Debian's mosquitto. `graph`: the adapter against the sandbox over sockets.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
+//! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
@@ -12,6 +13,7 @@
 
 mod binary;
 mod configuration;
+mod figures;
 mod graph;
 mod house;
 mod mqtt;

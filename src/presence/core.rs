@@ -4,12 +4,14 @@
 //! Everything that can change a person ends in one place, `settle`: forget what is over, decide anew, tell the session,
 //! put the person where the queue and the timers need them. It is idempotent, so calling it once too often is harmless.
 
+mod hearing;
+mod reload;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-use super::action::{Action, Alarm, Cause, Link, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
+use self::hearing::Source;
+use super::action::{Action, Alarm, Cause, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
 use super::arbiter::{self, Verdict};
 use super::board::{Applied, Board};
 use super::budget::Rate;
@@ -17,6 +19,7 @@ use super::keeper::{Due, Lane, Lesson};
 use super::memory::{Memory, Recall};
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::pair::Presence;
+use super::partition::{PARTITIONS, Partition};
 use super::plan::{ObjectId, PersonPlan, Plan, RuleId};
 use super::rule::{Effect, Reason};
 use super::session::{ATTEMPT, Held, Need, START_WITHIN, Session};
@@ -24,27 +27,6 @@ use super::view::View;
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
 const FIRST_RETAINED: std::time::Duration = std::time::Duration::from_secs(3600);
-/// A replay is taken to be through after this, if nobody says so earlier.
-const REPLAY: std::time::Duration = std::time::Duration::from_secs(10);
-/// Partitions that replicas share out among themselves.
-pub const PARTITIONS: usize = 64;
-
-/// A part of the people, owned by one replica at a time: below [`PARTITIONS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Partition(pub u8);
-
-impl Partition {
-    /// Of a person: the first byte of SHA-256(tenant id, 0, object id in lower case), modulo 64. A format, not a choice.
-    #[must_use]
-    pub fn of(tenant: ObjectId, object_id: ObjectId) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(tenant.to_string());
-        hash.update([0]);
-        hash.update(object_id.to_string());
-        Partition(hash.finalize()[0] % 64)
-    }
-}
-
 /// What one rule did with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -80,12 +62,6 @@ pub(super) struct Person {
 
 /// Held without its times: what is worth telling when it changes.
 type Shown = Result<Option<Presence>, ()>;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Source {
-    gap: Option<Mono>,
-    replayed_by: Option<Mono>,
-}
 
 /// The core.
 pub struct Core {
@@ -202,46 +178,6 @@ impl Core {
         step
     }
 
-    /// The link to a broker changed.
-    pub fn handle_link(&mut self, now: Now, source: SourceId, link: Link) {
-        self.now = now;
-        let slot = usize::from(source.0);
-        if self.sources.len() <= slot {
-            self.sources.resize(slot + 1, Source::default());
-            self.deafness.resize(slot + 1, Mono::MAX);
-        }
-        let state = &mut self.sources[slot];
-        match link {
-            Link::Down => state.gap = state.gap.or(Some(now.mono)),
-            Link::Deaf { since } => state.gap = state.gap.or(Some(since)),
-            Link::Up { session_present, expiry } => match state.gap {
-                Some(gap) if session_present && now.mono.since(gap) < expiry => state.gap = None,
-                Some(_) => state.replayed_by = Some(now.mono + REPLAY),
-                None => {}
-            },
-            Link::Replayed => return self.replayed(source),
-        }
-        if !matches!(link, Link::Up { .. }) {
-            state.replayed_by = None;
-        }
-        self.deafness[slot] = self.sources[slot].gap.map_or(Mono::MAX, |gap| gap + self.plan.policy.blind_hold);
-        self.settle_all();
-    }
-
-    /// The broker has said again all that it retains: what it did not confirm ends when deafness would have ended it.
-    fn replayed(&mut self, source: SourceId) {
-        let slot = usize::from(source.0);
-        self.sources[slot].replayed_by = None;
-        if let Some(gap) = self.sources[slot].gap.take() {
-            let end = gap + self.plan.policy.blind_hold;
-            for person in &mut self.people {
-                person.board.blind(source, gap, end);
-            }
-        }
-        self.deafness[slot] = Mono::MAX;
-        self.settle_all();
-    }
-
     /// A call to Graph ended. Outcomes of other calls than the one in flight are ignored.
     pub fn handle_outcome(&mut self, now: Now, ticket: Ticket, outcome: Outcome) {
         self.now = now;
@@ -336,49 +272,6 @@ impl Core {
             }
             self.settle(id_of(slot));
         }
-    }
-
-    /// A new plan: ends shares whose rule, signal or person is gone or whose subject leads to somebody else; people no
-    /// longer listed are cleared once.
-    pub fn handle_config(&mut self, now: Now, plan: Arc<Plan>) {
-        self.now = now;
-        let old = std::mem::replace(&mut self.plan, Arc::clone(&plan));
-        let rate = Rate { per_second: plan.policy.rate, burst: plan.policy.burst };
-        for (slot, _) in plan.tenants.iter().enumerate() {
-            match self.lanes.get_mut(slot) {
-                Some(lane) => lane.bucket.set_rate(rate),
-                None => self.lanes.push(Lane::new(tenant_id(slot), rate, now.mono)),
-            }
-        }
-        for person in &mut self.people {
-            person.listed = false;
-        }
-        self.slots.clear();
-        for who in &plan.people {
-            let id = self.enlist(&plan, who);
-            self.slots.push(id);
-        }
-        let slots = &self.slots;
-        for (slot, person) in self.people.iter_mut().enumerate() {
-            let listed = person.listed;
-            person.board.retain(|share| listed && carry(&old, &plan, slots, id_of(slot), share));
-        }
-        self.settle_all();
-    }
-
-    fn enlist(&mut self, plan: &Plan, who: &PersonPlan) -> PersonId {
-        let tenant = plan.tenants.get(usize::from(who.tenant.0)).copied().unwrap_or_default();
-        let next = id_of(self.people.len());
-        let id = *self.ids.entry((tenant, who.object_id)).or_insert(next);
-        if id == next {
-            let partition = Partition::of(tenant, who.object_id);
-            let seed = super::memory::digest(who.object_id.to_string().as_bytes());
-            self.people.push(Person::new(who.clone(), partition, seed));
-        }
-        let person = &mut self.people[index(id)];
-        person.listed = true;
-        person.who.clone_from(who);
-        id
     }
 
     /// Time passed, or a clock was set.
@@ -568,20 +461,6 @@ impl Person {
             alarm: None,
         }
     }
-}
-
-/// Whether a share lives on under a new plan; moves it to the new places of its rule and signal.
-fn carry(old: &Plan, new: &Plan, slots: &[PersonId], owner: PersonId, share: &mut super::board::Share) -> bool {
-    let Some(rule) = old.rules.successor(share.rule, &new.rules) else { return false };
-    let Some(name) = old.signals.get(usize::from(share.signal.0)).map(|signal| &signal.name) else { return false };
-    let Some(signal) = new.signals.iter().position(|signal| signal.name == *name) else { return false };
-    let leads_to = new.rules.resolve(&share.subject).and_then(|person| slots.get(person));
-    if leads_to != Some(&owner) {
-        return false;
-    }
-    share.rule = rule;
-    share.signal = super::plan::SignalId(u16::try_from(signal).unwrap_or(u16::MAX));
-    true
 }
 
 fn person_tenant(people: &[Person], id: PersonId) -> u16 {
