@@ -172,8 +172,9 @@ impl LinkTask {
             self.unblock();
             let free = self.blocked.is_none() && self.stopping.is_none();
             tokio::select! {
+                // Commands first: a flood of messages must not keep acknowledgements or a stop waiting. An acknowledgement
+                // that meets a loss here is dropped by rumqttc, which clears its channel of them.
                 biased;
-                polled = &mut poll => return Some(polled),
                 command = commands.recv(), if free => match command? {
                     Command::Ack(token) => self.request(Request::Ack(token)),
                     Command::Stop(farewell, done) => {
@@ -184,6 +185,7 @@ impl LinkTask {
                     }
                 },
                 Some(message) = outbox.recv(), if free => self.request(Request::Publish(message)),
+                polled = &mut poll => return Some(polled),
             }
         }
     }
