@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timer};
 use crate::graph::{Body, Call, Graph};
 use crate::mqtt;
 use crate::presence::{
@@ -57,6 +57,7 @@ pub struct Parts {
 pub struct Bridge {
     core: Core,
     clock: Clock,
+    timer: Timer,
     telemetry: Telemetry,
     plan: Arc<Plan>,
     topic_prefix: String,
@@ -95,6 +96,7 @@ impl Bridge {
         let core = Core::new(clock.now(), Arc::clone(&plan));
         Bridge {
             core,
+            timer: clock.timer(),
             clock,
             telemetry,
             plan,
@@ -125,7 +127,7 @@ impl Bridge {
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
                 permit = self.mqtt.permit(), if publish => self.publish(permit),
-                () = self.clock.sleep_until(deadline) => self.core.handle_timeout(self.clock.now()),
+                () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }
         };
         self.stop(on_stop).await;
@@ -272,7 +274,7 @@ impl Bridge {
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
             tokio::select! {
                 Some(done) = self.calls.join_next() => self.done(done),
-                () = self.clock.sleep_until(deadline), if policy == OnStop::Clear => {
+                () = self.timer.until(deadline), if policy == OnStop::Clear => {
                     self.core.handle_timeout(self.clock.now());
                 }
             }

@@ -4,14 +4,13 @@
 //! laptop sleeps. Against the sandbox, and only there, the clock can run faster than life, so that a day passes in a
 //! test; real sockets, attempts and token lifetimes then still take real time ([`Clock::real`]).
 
-use std::future::pending;
+mod timer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::presence::{Deadline, Mono, Now, Timestamp};
-
-/// A step of the wall clock is noticed after this long at the latest.
-const LOOK: Duration = Duration::from_secs(5);
+pub use self::timer::Timer;
+use crate::presence::{Mono, Now, Timestamp};
 
 /// Reads the clocks and sleeps on them. Cheap to clone; all clones agree.
 #[derive(Clone, Debug)]
@@ -70,22 +69,6 @@ impl Clock {
     #[must_use]
     pub fn until(&self, then: Mono) -> Duration {
         then.since(self.now().mono).div_f64(f64::from(self.0.speed))
-    }
-
-    /// Returns at the deadline, or earlier: the caller reads the clock and judges. In particular it returns at least
-    /// every 5 s while a wall deadline is set, since the wall clock may step.
-    pub async fn sleep_until(&self, deadline: Deadline) {
-        if deadline == Deadline::NEVER {
-            return pending().await;
-        }
-        let now = self.now();
-        let speed = f64::from(self.0.speed);
-        let mut span = deadline.mono.since(now.mono).div_f64(speed).min(LOOK);
-        if deadline.wall != Timestamp::MAX {
-            span = span.min(deadline.wall.since(now.wall).div_f64(speed));
-        }
-        // The runtime's timer does not count suspend; waking every few seconds bounds what that can cost.
-        tokio::time::sleep(span).await;
     }
 }
 

@@ -29,7 +29,7 @@ pub use action::{Action, Alarm, Cause, Link, Outcome, PersonId, Publish, SourceI
 pub use arbiter::Standing;
 pub use board::{Applied, Level};
 pub use budget::Rate;
-pub use now::{Deadline, Mono, Now, Timestamp};
+pub use now::{Deadline, Mono, Now, Timestamp, parse_duration};
 pub use pair::{NotSettable, Presence};
 pub use partition::{PARTITIONS, Partition};
 pub use plan::{NotAGuid, ObjectId, PersonPlan, Plan, Policy, RuleId, Signal, SignalId};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use presence_bridge::cli::{check, init};
 use presence_bridge::config::Config;
+use presence_bridge::presence::parse_duration;
 
 use crate::support::rig::{PEOPLE, RULES};
 
@@ -58,7 +59,7 @@ fn all_problems_come_at_once_with_line_and_hint() {
         .replace("11111111-1111-4111-8111-111111111111", "alice@example.com")
         .replace("client_id = ", "clientid = ")
         .replace("mqtt://localhost", "mqtt://broker.example")
-        .replace("ttl = \"8h\"", "ttl = \"8 days\"")
+        .replace("ttl = \"8h\"", "ttl = \"a week\"")
         .replace("subject = \"{ext}\"", "subject = \"{extension}\"");
     let found = problems(&text);
     for part in [
@@ -132,4 +133,16 @@ fn what_init_writes_is_good() {
     assert!(check::check(&path).unwrap().contains("1 people"));
     let again = init::init(answers.as_bytes(), Vec::new(), &path).unwrap_err();
     assert!(again.contains("exists already"));
+}
+
+#[test]
+fn durations_are_read_as_people_and_graph_write_them() {
+    for (text, seconds) in
+        [("30s", 30), ("1h 30m", 5400), ("PT5M", 300), ("2d", 172_800), ("P1DT1H", 90_000), (" 7 days ", 604_800)]
+    {
+        assert_eq!(parse_duration(text), Some(std::time::Duration::from_secs(seconds)), "{text}");
+    }
+    for text in ["", "5", "soon", "-1h", "1 month", "99999999999999999999h"] {
+        assert_eq!(parse_duration(text), None, "{text}");
+    }
 }

@@ -255,9 +255,10 @@ impl Stage {
     }
 
     async fn wait_until(&self, then: Mono, quietly: bool) {
+        let mut timer = self.clock.timer();
         while self.clock.now().mono < then {
             let tick = if quietly { then } else { then.min(self.clock.now().mono + Duration::from_secs(1)) };
-            self.clock.sleep_until(Deadline { mono: tick, wall: Timestamp::MAX }).await;
+            timer.until(Deadline { mono: tick, wall: Timestamp::MAX }).await;
         }
     }
 

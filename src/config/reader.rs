@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, nearest};
+use crate::presence::parse_duration;
 
 /// The file and what was found wrong with it so far.
 pub(super) struct Reader<'i> {
@@ -216,7 +217,7 @@ impl<'r, 'i> Section<'r, 'i> {
     /// A duration: `30s`, `5m`, `1h 30m`, `PT5M`.
     pub(super) fn span(&self, name: &'static str, default: Duration, allowed: Range<Duration>) -> Duration {
         let Some(at) = self.text(name) else { return default };
-        let span = at.value.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+        let span = parse_duration(&at.value);
         let say = |span: Duration| format!("{:#}", jiff::SignedDuration::try_from(span).unwrap_or_default());
         let range = format!("allowed: {} to {}", say(allowed.start), say(allowed.end));
         match span {
@@ -226,7 +227,7 @@ impl<'r, 'i> Section<'r, 'i> {
                 default
             }
             None => {
-                self.problem(&at, "not a duration", format!(r#"write "30s", "5m", "1h 30m" or "PT5M"; {range}"#));
+                self.problem(&at, "not a duration", format!(r#"write "30s", "5m", "1h 30m", "2d" or "PT5M"; {range}"#));
                 default
             }
         }

@@ -90,6 +90,15 @@ impl Add<Duration> for Timestamp {
     }
 }
 
+/// A duration as people write it (`30m`, `1h 30m`, `2d`) or in ISO 8601 (`PT30M`, `P2D`). A day is 24 hours. `None` for
+/// anything else, months and negative ones included.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let span: jiff::Span = text.trim().parse().ok()?;
+    let span = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(span).ok()
+}
+
 /// One reading of both clocks, taken once for each event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {

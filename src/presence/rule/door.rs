@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::json::Json;
 use super::{DEFAULT_TTL, Effect, LARGEST, LONGEST_TTL, Reason, Rules, Say};
+use crate::presence::now::parse_duration;
 use crate::presence::plan::RuleId;
 
 /// The device that holds a share which came through the door.
@@ -53,9 +54,7 @@ fn word(text: &str) -> Result<Say, Reason> {
     }
 }
 
-/// As people write it (`30m`, `1h 30m`) or as ISO 8601 (`PT30M`); 1 s to 31 days.
+/// 1 s to 31 days.
 fn duration(text: &str) -> Option<Duration> {
-    let span: jiff::SignedDuration = text.trim().parse().ok()?;
-    let span = Duration::try_from(span).ok()?;
-    (Duration::from_secs(1)..=LONGEST_TTL).contains(&span).then_some(span)
+    parse_duration(text).filter(|span| (Duration::from_secs(1)..=LONGEST_TTL).contains(span))
 }
