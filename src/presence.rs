@@ -21,6 +21,7 @@ pub mod partition;
 pub mod plan;
 pub mod rule;
 pub mod session;
+pub mod snapshot;
 pub mod topic;
 pub mod view;
 
@@ -35,4 +36,5 @@ pub use partition::{PARTITIONS, Partition};
 pub use plan::{NotAGuid, ObjectId, PersonPlan, Plan, Policy, RuleId, Signal, SignalId};
 pub use rule::{Effect, Reason, Rules, Say};
 pub use session::{Held, Waiting};
+pub use snapshot::{Restart, Snapshot};
 pub use view::{ShareView, View};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use presence_bridge::presence::{
-    Alarm, Held, Link, Mono, ObjectId, Outcome, Partition, Presence, Rate, Reason, TenantId, Waiting,
+    Alarm, Deadline, Held, Link, Mono, ObjectId, Outcome, Partition, Presence, Rate, Reason, Restart, TenantId,
+    Timestamp, Waiting,
 };
 
 use crate::support::rig::{Fate, Rig};
@@ -12,6 +13,7 @@ const NOBODY: &str = "Offline/Offline";
 const CALL: &str = "Busy/InACall";
 const MEETING: &str = "Busy/InAConferenceCall";
 const PHONE: &str = "pbx/devstate/PJSIP/1001";
+const DOOR: &str = "presence-bridge/in/alice/meeting";
 const DOWN: Link = Link::Down;
 const UP: Link = Link::Up { session_present: false, expiry: Duration::ZERO };
 
@@ -31,16 +33,16 @@ fn off_hook_is_seen_and_on_hook_clears() {
 fn a_call_inside_a_meeting_gives_the_meeting_back() {
     let mut rig = Rig::new();
     rig.publish("ha/alice/state", "on").unwrap();
-    rig.drive(1);
+    rig.drive(10);
     rig.sees("alice", MEETING);
     rig.publish(PHONE, "INUSE").unwrap();
-    rig.drive(1);
+    rig.drive(10);
     rig.sees("alice", CALL);
     rig.publish(PHONE, "NOT_INUSE").unwrap();
-    rig.drive(1);
+    rig.drive(10);
     rig.sees("alice", MEETING);
     rig.publish("ha/alice/state", "off").unwrap();
-    rig.drive(1);
+    rig.drive(10);
     rig.sees("alice", NOBODY);
 }
 
@@ -504,4 +506,359 @@ fn view_says_why() {
     assert!(matches!(view.held(), Held::Pair { presence: Presence::InACall, .. }));
     let because = view.because().unwrap();
     assert_eq!((because.signal, because.subject, because.device), ("call", "1001", PHONE));
+}
+
+/// At these seconds from now on, what colleagues see of Alice.
+#[track_caller]
+fn sees_at(rig: &mut Rig, expected: &[(u64, &str)]) {
+    let mut at = 0;
+    for &(second, what) in expected {
+        rig.drive(second - at);
+        at = second;
+        rig.sees("alice", what);
+    }
+}
+
+fn in_seconds(rig: &Rig, seconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(rig.now.wall.as_millis() + seconds * 1000).unwrap().to_string()
+}
+
+#[test]
+fn an_on_counts_after_its_delay_and_an_off_after_its_hold() {
+    let mut rig = Rig::new();
+    rig.publish("cam/alice", "on").unwrap();
+    sees_at(&mut rig, &[(4, NOBODY), (6, MEETING)]);
+    rig.publish("cam/alice", "off").unwrap();
+    sees_at(&mut rig, &[(29, MEETING), (31, NOBODY)]);
+    rig.publish("cam/alice", "on").unwrap();
+    rig.drive(4);
+    rig.publish("cam/alice", "off").unwrap(); // lifted and replaced: nothing
+    sees_at(&mut rig, &[(60, NOBODY)]);
+    rig.called(&["alice Busy/InAConferenceCall", "alice clear"]);
+}
+
+#[test]
+fn an_off_that_is_said_twice_does_not_hold_longer_and_an_on_during_hold_goes_on() {
+    let mut rig = Rig::new();
+    rig.publish("cam/alice", "on").unwrap();
+    rig.drive(40);
+    rig.publish("cam/alice", "off").unwrap();
+    rig.drive(20);
+    rig.publish("cam/alice", "off").unwrap();
+    sees_at(&mut rig, &[(9, MEETING), (11, NOBODY)]);
+    rig.publish("cam/alice", "on").unwrap();
+    rig.drive(40);
+    rig.publish("cam/alice", "off").unwrap();
+    rig.drive(20);
+    rig.publish("cam/alice", "on").unwrap();
+    sees_at(&mut rig, &[(1, MEETING), (100, MEETING)]);
+}
+
+#[test]
+fn a_known_end_replaces_the_lease_and_needs_no_message() {
+    let mut rig = Rig::new();
+    let end = in_seconds(&rig, 14 * 3600); // longer than a lease without one
+    rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+    sees_at(&mut rig, &[(1, MEETING), (13 * 3600, MEETING), (14 * 3600 + 1, NOBODY)]);
+}
+
+#[test]
+fn a_meeting_that_is_extended_at_its_end_is_woken_and_one_without_an_on_is_not() {
+    let mut rig = Rig::new();
+    let end = in_seconds(&rig, 600);
+    rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+    sees_at(&mut rig, &[(599, MEETING), (610, NOBODY)]);
+    let later = in_seconds(&rig, 600);
+    rig.publish(DOOR, &format!(r#"{{"until": "{later}"}}"#)).unwrap();
+    sees_at(&mut rig, &[(1, MEETING), (599, MEETING), (601, NOBODY)]);
+    rig.publish(DOOR, "off").unwrap();
+    let later = in_seconds(&rig, 600);
+    rig.publish(DOOR, &format!(r#"{{"until": "{later}"}}"#)).unwrap();
+    sees_at(&mut rig, &[(1, NOBODY), (300, NOBODY)]);
+    rig.publish(DOOR, "on").unwrap(); // the end that came first still holds
+    sees_at(&mut rig, &[(1, MEETING), (299, MEETING), (301, NOBODY)]);
+}
+
+#[test]
+fn an_end_that_is_taken_back_leaves_the_lease() {
+    let mut rig = Rig::new();
+    let end = in_seconds(&rig, 600);
+    rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+    rig.drive(300);
+    rig.publish(DOOR, r#"{"until": null}"#).unwrap();
+    sees_at(&mut rig, &[(600, MEETING), (12 * 3600 - 301, MEETING), (12 * 3600 - 299, NOBODY)]);
+}
+
+#[test]
+fn deafness_does_not_end_what_has_a_known_end() {
+    let mut rig = Rig::new();
+    let end = in_seconds(&rig, 3600);
+    rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+    rig.drive(1);
+    rig.link(DOWN);
+    sees_at(&mut rig, &[(1800, MEETING), (3601, NOBODY)]);
+}
+
+#[test]
+fn fault_36_a_flapping_phone_rises_at_once_and_falls_when_it_is_quiet() {
+    let mut rig = Rig::new();
+    for _ in 0..3000 {
+        rig.publish(PHONE, "INUSE").unwrap();
+        rig.pass(Duration::from_millis(100));
+        rig.publish(PHONE, "NOT_INUSE").unwrap();
+        rig.pass(Duration::from_millis(100));
+    }
+    let calls = rig.calls.len();
+    assert!((4..=24).contains(&calls), "{calls} calls in ten minutes of flapping: {:#?}", rig.calls);
+    rig.drive(7);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn a_paused_person_is_cleared_once_and_comes_back_by_itself() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(1);
+    let until = Deadline { mono: rig.now.mono + Duration::from_secs(600), ..Deadline::NEVER };
+    rig.pause("alice", Some(until));
+    sees_at(&mut rig, &[(1, NOBODY), (599, NOBODY), (601, CALL)]);
+    rig.pause("alice", Some(Deadline::NEVER));
+    rig.drive(1);
+    rig.publish(PHONE, "NOT_INUSE").unwrap(); // shares are kept up to date
+    rig.drive(3600);
+    rig.pause("alice", None);
+    rig.drive(60);
+    rig.called(&["alice Busy/InACall", "alice clear", "alice Busy/InACall", "alice clear"]);
+}
+
+#[test]
+fn with_trust_until_the_expiration_is_the_known_end() {
+    let mut rig = Rig::with("[presence]\ntrust_until = true\n");
+    let end = in_seconds(&rig, 2 * 3600);
+    rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+    sees_at(&mut rig, &[(1, MEETING), (7199, MEETING)]);
+    rig.called(&["alice Busy/InAConferenceCall"]); // not one refresh
+    rig.drive(5);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn with_trust_until_an_end_that_moves_in_is_told_and_one_that_moves_out_is_not() {
+    let mut rig = Rig::with("[presence]\ntrust_until = true\n");
+    let tell = |rig: &mut Rig, seconds: i64| {
+        let end = in_seconds(rig, seconds);
+        rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+        rig.drive(1);
+        rig.calls.len()
+    };
+    assert_eq!(tell(&mut rig, 7200), 1);
+    assert_eq!(tell(&mut rig, 3600), 2);
+    assert_eq!(tell(&mut rig, 5400), 2);
+    rig.drive(5390);
+    rig.sees("alice", MEETING); // refreshed in time for the later end
+    rig.drive(20);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn what_the_broker_kept_for_us_is_as_old_as_the_gap() {
+    let mut rig = Rig::new();
+    rig.link(DOWN);
+    rig.drive(120);
+    rig.link(Link::Up { session_present: true, expiry: Duration::from_secs(300) });
+    rig.publish("ring/alice", "on").unwrap(); // ttl 5 min
+    sees_at(&mut rig, &[(179, CALL), (181, NOBODY)]);
+}
+
+#[test]
+fn nobody_is_newly_set_from_hearsay_before_the_replay_is_through() {
+    let mut rig = Rig::new();
+    rig.publish("ha/alice/state", "on").unwrap();
+    rig.drive(1);
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(60);
+    rig.link(DOWN);
+    rig.drive(400);
+    rig.link(UP);
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    rig.drive(1);
+    rig.sees("alice", CALL); // the meeting is older than the gap, and may be over
+    rig.replay("ha/alice/state", "off").unwrap();
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees("alice", NOBODY);
+    rig.called(&calls_of(&rig, "InAConferenceCall", 1));
+}
+
+/// All calls, after checking how many name `what`.
+#[track_caller]
+fn calls_of<'a>(rig: &'a Rig, what: &str, count: usize) -> Vec<&'a str> {
+    let calls: Vec<&str> = rig.calls.iter().map(|(_, call)| call.as_str()).collect();
+    assert_eq!(calls.iter().filter(|call| call.contains(what)).count(), count, "{calls:?}");
+    calls
+}
+
+#[test]
+fn who_would_lapse_gets_half_of_the_rate_and_changes_the_other_half() {
+    // Two calls a second. Five people hold a call; their refreshes are held back by a shut gate until all are urgent.
+    let mut rig = Rig::with("[presence]\nrate = 1.0\nburst = 1\n");
+    for phone in ["alice", "bob", "carol"] {
+        rig.publish(&format!("presence-bridge/in/{phone}/call"), "on").unwrap();
+    }
+    rig.drive(10);
+    let shut = Some(rig.now.mono + Duration::from_secs(260));
+    rig.core.handle_budget(rig.now, TenantId(0), Rate { per_second: 1.0, burst: 1 }, shut);
+    rig.drive(250);
+    rig.calls.clear();
+    for phone in ["dave", "erin"] {
+        rig.publish(&format!("presence-bridge/in/{phone}/call"), "on").unwrap();
+    }
+    rig.drive(20);
+    let who: Vec<&str> = rig.calls.iter().filter_map(|(_, call)| call.split(' ').next()).collect();
+    let changes: Vec<usize> =
+        ["dave", "erin"].iter().filter_map(|who_| who.iter().position(|who| who == who_)).collect();
+    assert_eq!(changes, [1, 3], "{who:?}");
+}
+
+#[test]
+fn a_fall_that_waited_long_stands_beside_rises() {
+    let mut rig = Rig::with("[presence]\nrate = 1.0\nburst = 1\n");
+    rig.publish("presence-bridge/in/alice/call", "on").unwrap();
+    rig.drive(10);
+    let shut = Some(rig.now.mono + Duration::from_secs(60));
+    rig.core.handle_budget(rig.now, TenantId(0), Rate { per_second: 1.0, burst: 1 }, shut);
+    rig.publish("presence-bridge/in/alice/call", "off").unwrap();
+    rig.drive(20);
+    rig.publish("presence-bridge/in/bob/call", "on").unwrap();
+    rig.drive(5);
+    rig.calls.clear();
+    rig.drive(50);
+    rig.called(&["alice clear", "bob Busy/InACall"]); // within 30 s it would have been the other way round
+}
+
+const CRASH: Restart = Restart { same_boot: true, clean: false };
+const STOP: Restart = Restart { same_boot: true, clean: true };
+
+#[test]
+fn after_a_clean_stop_nothing_is_sent_again() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    rig.restart(Duration::from_secs(20), STOP);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(60);
+    rig.called(&[]);
+    rig.drive(600);
+    rig.sees("alice", CALL); // and it is refreshed
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    rig.drive(1);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn after_a_crash_who_is_wanted_is_set_and_who_is_not_is_cleared_once() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.publish("pbx/devstate/PJSIP/1002", "INUSE").unwrap();
+    rig.drive(10);
+    rig.publish("pbx/devstate/PJSIP/1002", "NOT_INUSE").unwrap();
+    rig.restart(Duration::from_secs(5), CRASH);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(60);
+    rig.sees("alice", CALL);
+    rig.sees("bob", NOBODY);
+    let mut calls = rig.calls.iter().map(|(_, call)| call.as_str()).collect::<Vec<_>>();
+    calls.sort_unstable();
+    assert_eq!(calls, ["alice Busy/InACall", "bob clear"], "carol, dave and erin are left alone");
+}
+
+#[test]
+fn what_ended_while_the_process_was_gone_is_cleared_although_nobody_says_so() {
+    let mut rig = Rig::new();
+    rig.publish("ring/alice", "on").unwrap(); // ttl 5 min
+    rig.drive(200);
+    rig.restart(Duration::from_secs(120), STOP);
+    rig.drive(1);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn a_long_downtime_is_deafness() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(200);
+    rig.restart(Duration::from_secs(14 * 60), STOP);
+    rig.drive(30); // the broker does not come: known until blind_hold is over
+    rig.sees("alice", CALL);
+    rig.drive(60);
+    rig.sees("alice", NOBODY);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees("alice", CALL); // it was only not heard; the lease still runs
+}
+
+#[test]
+fn another_boot_is_judged_by_the_wall_clock() {
+    let mut rig = Rig::new();
+    rig.publish("ring/alice", "on").unwrap(); // ttl 5 min
+    rig.drive(100);
+    rig.restart(Duration::from_secs(120), Restart { same_boot: false, clean: true });
+    rig.link(UP);
+    rig.replay("ring/alice", "on").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees_wanted("alice", Some(Presence::InACall));
+    rig.drive(85); // 306 s after the ring
+    rig.sees_wanted("alice", None);
+}
+
+#[test]
+fn fault_56_a_clock_that_reads_earlier_than_the_journal_proves_nothing() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(100);
+    let snapshot = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+    rig.now.wall = Timestamp::from_millis(1_000); // a machine without a clock of its own, just booted
+    rig.restart_from(&snapshot, Duration::from_secs(1), Restart { same_boot: false, clean: true });
+    rig.drive(1);
+    rig.sees_wanted("alice", None);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees_wanted("alice", Some(Presence::InACall));
+}
+
+#[test]
+fn a_gate_survives_a_restart() {
+    let mut rig = Rig::new();
+    rig.fates.push(Fate::Refused(Outcome::Throttled { retry_after: Some(Duration::from_secs(300)) }));
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    rig.restart(Duration::from_secs(100), CRASH);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(180);
+    rig.called(&[]);
+    rig.drive(20);
+    rig.called(&["alice Busy/InACall"]);
+}
+
+#[test]
+fn a_person_no_longer_listed_after_a_restart_is_cleared_once() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    let json = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+    let json = json.replace("11111111-1111-4111-8111-111111111111", "99999999-1111-4111-8111-111111111111");
+    rig.restart_from(&json, Duration::from_secs(1), STOP);
+    rig.drive(60);
+    rig.called(&["99999999-1111-4111-8111-111111111111 clear"]);
 }

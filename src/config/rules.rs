@@ -9,6 +9,9 @@ use crate::presence::rule::{DEFAULT_TTL, Format, LONGEST_TTL, Place, Rule, Rules
 use crate::presence::topic::Pattern;
 use crate::presence::{Plan, Policy};
 
+/// The longest delay or hold: what lasts longer is a lease, and `ttl` says so.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 pub(super) fn plan(root: &Section<'_, '_>, people: People, policy: Policy, prefix: &str) -> Plan {
     let mut rules = Vec::new();
     let sections = root.tables("rule");
@@ -49,6 +52,8 @@ fn rule(section: &Section<'_, '_>, people: &People) -> Option<Rule> {
         }
     }
     let ttl = section.span("ttl", DEFAULT_TTL, Duration::from_secs(1)..LONGEST_TTL);
+    let delay = section.span("delay", Duration::ZERO, Duration::ZERO..LONGEST_WAIT);
+    let hold = section.span("hold", Duration::ZERO, Duration::ZERO..LONGEST_WAIT);
     let accept_retained = section.choice("retained", true, &[("accept", true), ("ignore", false)]);
     let signal = signal.filter(|at| is_signal(section, at, people));
     let pattern = pattern?;
@@ -75,6 +80,8 @@ fn rule(section: &Section<'_, '_>, people: &People) -> Option<Rule> {
             None => None,
         },
         ttl,
+        delay,
+        hold,
         accept_retained,
     })
 }

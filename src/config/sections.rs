@@ -266,6 +266,7 @@ pub(super) fn presence(root: &Section<'_, '_>) -> (Policy, OnStop) {
         policy.when_free = section.choice("when_free", policy.when_free, &choices);
         policy.grace = section.span("grace", policy.grace, Duration::ZERO..10 * MINUTE);
         policy.blind_hold = section.span("blind_hold", policy.blind_hold, MINUTE..12 * HOUR);
+        policy.trust_until = section.flag("trust_until", policy.trust_until);
         policy.rate = section.number("rate", policy.rate, 1.0..320.0);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u32")]
         let burst = section.number("burst", f64::from(policy.burst), 1.0..400.0) as u32;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::now::Mono;
 use super::pair::Presence;
 
@@ -14,7 +16,7 @@ pub struct PersonId(pub(crate) u32);
 pub struct TenantId(pub u16);
 
 /// One broker, by its place in the configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceId(pub u16);
 
 /// One call to Graph. An outcome is believed only for the ticket that is in flight.

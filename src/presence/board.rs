@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::action::SourceId;
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::plan::{RuleId, SignalId};
-use super::rule::{Effect, Reason, Say};
+use super::rule::{DEFAULT_TTL, Effect, Reason, Say};
 
 /// As many shares as one person may have: far more than devices on a desk, few enough to read at every event.
 pub const MAX_SHARES: usize = 64;
@@ -25,7 +27,13 @@ pub enum Level {
 }
 
 /// One device's say on one signal of one person.
-#[derive(Clone, Debug)]
+///
+/// ```text
+///            delay          lease, or until         hold, after an off
+///  on ─────►├──────┤████████████████████████├──────►├▒▒▒▒┤·· off, while its lease lasts ··┤ unknown
+///        on_from                        on_until                                     off_until
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// The signal.
     pub signal: SignalId,
@@ -39,16 +47,25 @@ pub struct Share {
     pub subject: Box<str>,
     /// Since when it has said what it says, for people to read.
     pub since: Timestamp,
+    /// What the device said last, whether or not that still counts: a later `until` may wake it.
+    said: Say,
+    /// Until when what was said would count if nothing more were known: its `ttl`.
+    lease: Deadline,
+    /// The end that a calendar gave, also while the share is not on: facts of one device arrive in any order.
+    until: Option<Timestamp>,
     /// On over `[on_from, on_until)`.
     on_from: Mono,
     on_until: Deadline,
     /// Known off until then, where it is not on.
-    off_until: Mono,
+    off_until: Deadline,
     /// When it was last confirmed, by a live message or an equal replay.
     heard: Mono,
     /// Ends then at the latest, because its broker could not be heard and the replay did not confirm it.
     blind_until: Mono,
 }
+
+/// Long past.
+const OVER: Deadline = Deadline { mono: Mono::ZERO, wall: Timestamp::MAX };
 
 impl Share {
     fn new(now: Now, source: SourceId, rule: RuleId, effect: &Effect<'_>) -> Self {
@@ -59,9 +76,12 @@ impl Share {
             device: effect.device.into(),
             subject: effect.subject.into(),
             since: now.wall,
+            said: Say::Unknown,
+            lease: OVER,
+            until: None,
             on_from: Mono::ZERO,
-            on_until: Deadline { mono: Mono::ZERO, wall: Timestamp::MAX },
-            off_until: Mono::ZERO,
+            on_until: OVER,
+            off_until: OVER,
             heard: now.mono,
             blind_until: Mono::MAX,
         }
@@ -81,11 +101,17 @@ impl Share {
             Level::Unknown
         } else if now.mono >= self.on_from && !self.on_until.reached(now) {
             Level::On
-        } else if now.mono < self.off_until {
+        } else if !self.off_until.reached(now) {
             Level::Off
         } else {
             Level::Unknown
         }
+    }
+
+    /// When it was last confirmed by its broker.
+    #[must_use]
+    pub fn heard(&self) -> Mono {
+        self.heard
     }
 
     /// Until when it is on, if nothing more is heard.
@@ -94,28 +120,37 @@ impl Share {
         self.on_until.at_latest(self.blind(deaf))
     }
 
-    /// A known end on the wall clock needs no hearing to be right.
+    /// The end that is known beforehand, if it is on until one.
+    pub(super) fn known_end(&self) -> Option<Timestamp> {
+        self.until.filter(|_| self.said == Say::On)
+    }
+
+    /// A known end needs no hearing to be right.
     fn blind(&self, deaf: Mono) -> Mono {
-        if self.on_until.wall == Timestamp::MAX { self.blind_until.min(deaf) } else { Mono::MAX }
+        if self.known_end().is_some() { Mono::MAX } else { self.blind_until.min(deaf) }
     }
 
     /// When what it says changes next by itself.
     fn next(&self, now: Now, deaf: Mono) -> Deadline {
         let mut next = Deadline::NEVER;
-        for mono in [self.on_from, self.on_until.mono, self.off_until, self.blind(deaf)] {
+        for mono in [self.on_from, self.on_until.mono, self.off_until.mono, self.blind(deaf)] {
             if mono > now.mono {
                 next = next.at_latest(mono);
             }
         }
-        if self.on_until.wall > now.wall {
-            next.wall = self.on_until.wall;
+        for wall in [self.on_until.wall, self.off_until.wall] {
+            if wall > now.wall {
+                next.wall = next.wall.min(wall);
+            }
         }
         next
     }
 
-    /// Whether nothing can bring it back: a share that only deafness ended is kept for the replay that may restore it.
+    /// Whether nothing can bring it back. A share that only deafness ended waits for the replay that may restore it; one
+    /// that its `until` ended waits for a later one, as long as its lease would have lasted.
     fn is_over(&self, now: Now) -> bool {
-        self.on_until.reached(now) && now.mono >= self.off_until
+        let awaited = self.said != Say::Unknown || self.until.is_some_and(|until| until > now.wall);
+        self.on_until.reached(now) && self.off_until.reached(now) && !(awaited && !self.lease.reached(now))
     }
 
     fn hear(&mut self, now: Now) {
@@ -123,24 +158,78 @@ impl Share {
         self.blind_until = Mono::MAX;
     }
 
-    fn say(&mut self, now: Now, say: Say, ttl: Duration, grace: Duration) {
-        match say {
+    /// Onto the clocks of another boot: what was measured since the old one becomes a time of day, to be judged again at
+    /// each step of the wall clock until a message renews it. `suspend`: the clock cannot be right, so nothing counts
+    /// until the broker says it again.
+    pub(super) fn rebase(&mut self, saved: Now, now: Now, suspend: bool, mono: impl Fn(Mono) -> Mono) {
+        for end in [&mut self.on_until, &mut self.off_until, &mut self.lease] {
+            if end.mono != Mono::MAX && end.mono > saved.mono {
+                end.wall = end.wall.min(saved.wall + end.mono.since(saved.mono));
+                end.mono = Mono::MAX;
+            } else if end.mono != Mono::MAX {
+                *end = OVER;
+            }
+        }
+        self.on_from = mono(self.on_from);
+        self.heard = mono(self.heard);
+        self.blind_until = if suspend { now.mono } else { mono(self.blind_until) };
+    }
+
+    fn is_on_or_will_be(&self, now: Now) -> bool {
+        self.said == Say::On && !self.on_until.reached(now)
+    }
+
+    fn say(&mut self, now: Now, effect: &Effect<'_>, grace: Duration) {
+        let lease = Deadline { mono: now.mono + effect.ttl, wall: Timestamp::MAX };
+        match effect.say {
             Say::On => {
-                if self.on_until.reached(now) || self.on_from > now.mono {
-                    self.on_from = now.mono;
+                if !self.is_on_or_will_be(now) && self.level(now, Mono::MAX) != Level::On {
+                    self.on_from = now.mono + effect.delay;
                 }
-                self.on_until = Deadline { mono: now.mono + ttl, wall: Timestamp::MAX };
-                self.off_until = Mono::ZERO;
+                self.lease = lease;
+                self.until = effect.until.or(self.until).filter(|&until| until > now.wall);
+                self.on_until = self.end(lease);
             }
             Say::Off => {
-                self.on_until = Deadline { mono: now.mono.min(self.on_until.mono), wall: Timestamp::MAX };
-                self.off_until = now.mono + ttl;
+                let held = if now.mono >= self.on_from { now.mono + effect.hold } else { now.mono };
+                self.on_until = self.on_until.at_latest(held);
+                self.off_until = lease;
+                self.lease = lease;
+                self.until = effect.until.filter(|&until| until > now.wall);
             }
             Say::Unknown => {
                 self.on_until = self.on_until.at_latest(now.mono + grace);
-                self.off_until = self.off_until.min(now.mono + grace);
+                self.off_until = self.off_until.at_latest(now.mono + grace);
+                self.lease = self.on_until;
+                self.until = None;
             }
+            Say::Until => return self.attach(now, effect.until),
         }
+        self.said = effect.say;
+    }
+
+    /// Another end for what was said: earlier, later, or none any more. Wakes a share whose end had passed.
+    fn attach(&mut self, now: Now, until: Option<Timestamp>) {
+        let until = until.filter(|&until| until > now.wall);
+        if self.said == Say::On && !self.lease.reached(now) {
+            let ended = self.on_until.reached(now);
+            if ended && until.is_some() {
+                self.on_from = now.mono;
+            }
+            // No end is known any more: the lease counts again, but not for what was over already.
+            if until.is_some() || !ended {
+                self.until = until;
+                self.on_until = self.end(self.lease);
+            }
+        } else {
+            self.until = until;
+            self.lease = Deadline { mono: now.mono + DEFAULT_TTL, wall: Timestamp::MAX };
+        }
+    }
+
+    /// A known end replaces the lease.
+    fn end(&self, lease: Deadline) -> Deadline {
+        self.until.map_or(lease, |wall| Deadline { mono: Mono::MAX, wall })
     }
 }
 
@@ -194,16 +283,16 @@ impl Board {
                 return Ok(Applied::Renewed);
             }
             let mut share = Share::new(now, source, rule, effect);
-            share.say(now, effect.say, effect.ttl, grace);
+            share.say(now, effect, grace);
             self.shares.push(share);
             return Ok(Applied::Changed);
         };
         let share = &mut self.shares[index];
-        let before = share.level(now, Mono::MAX);
+        let before = (share.level(now, Mono::MAX), share.said, share.until);
         share.hear(now);
         share.rule = rule;
-        share.say(now, effect.say, effect.ttl, grace);
-        if share.level(now, Mono::MAX) == before {
+        share.say(now, effect, grace);
+        if (share.level(now, Mono::MAX), share.said, share.until) == before {
             return Ok(Applied::Renewed);
         }
         share.since = now.wall;
@@ -221,6 +310,13 @@ impl Board {
     pub(super) fn blind(&mut self, source: SourceId, gap: Mono, end: Mono) {
         for share in self.shares.iter_mut().filter(|share| share.source == source && share.heard <= gap) {
             share.blind_until = share.blind_until.min(end);
+        }
+    }
+
+    /// Takes a share up that an earlier process had.
+    pub(super) fn adopt(&mut self, share: Share) {
+        if self.shares.len() < MAX_SHARES {
+            self.shares.push(share);
         }
     }
 

@@ -6,9 +6,11 @@
 
 mod hearing;
 mod reload;
+mod restart;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::hearing::Source;
 use super::action::{Action, Alarm, Cause, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
@@ -20,13 +22,14 @@ use super::memory::{Memory, Recall};
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::pair::Presence;
 use super::partition::{PARTITIONS, Partition};
-use super::plan::{ObjectId, PersonPlan, Plan, RuleId};
+use super::plan::{ObjectId, PersonPlan, Plan, Policy, RuleId};
 use super::rule::{Effect, Reason};
-use super::session::{ATTEMPT, Held, Need, START_WITHIN, Session};
+use super::session::{ATTEMPT, Circumstances, Held, LONGEST, Need, SHORTEST, START_WITHIN, Session};
 use super::view::View;
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
-const FIRST_RETAINED: std::time::Duration = std::time::Duration::from_secs(3600);
+const FIRST_RETAINED: Duration = Duration::from_secs(3600);
+
 /// What one rule did with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -58,6 +61,10 @@ pub(super) struct Person {
     timer: Deadline,
     shown: Option<(Option<Presence>, Shown, Option<usize>)>,
     alarm: Option<Alarm>,
+    /// Wants nothing until then.
+    pub(super) paused: Option<Deadline>,
+    /// When a share last changed.
+    stirred: Mono,
 }
 
 /// Held without its times: what is worth telling when it changes.
@@ -122,7 +129,8 @@ impl Core {
             let step = match result {
                 Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
                 Ok(effect) => {
-                    let recall = *recall.get_or_insert_with(|| self.memory.recall(source, topic, publish.payload));
+                    let recall = *recall
+                        .get_or_insert_with(|| self.memory.recall(self.now.mono, source, topic, publish.payload));
                     reached = true;
                     self.take(source, publish, rule, effect, recall)
                 }
@@ -169,9 +177,13 @@ impl Core {
                 effect.ttl = effect.ttl.min(FIRST_RETAINED);
             }
             effect.ttl = effect.ttl.min(publish.expiry.unwrap_or(effect.ttl));
+        } else if let Some(gap) = self.sources.get(usize::from(source.0)).and_then(|source| source.backlog) {
+            // It may have waited at the broker since the gap began.
+            effect.ttl = effect.ttl.saturating_sub(now.mono.since(gap));
         }
         step.result = board.apply(now, source, rule, &effect, self.plan.policy.grace);
         if step.result == Ok(Applied::Changed) {
+            self.people[index(id)].stirred = now.mono;
             self.out.push_back(Action::Journal { person: id });
         }
         self.settle(id);
@@ -274,14 +286,28 @@ impl Core {
         }
     }
 
+    /// A person is paused until then ([`Deadline::NEVER`]: for good) and wants nothing meanwhile, or goes on (`None`).
+    pub fn handle_pause(&mut self, now: Now, person: PersonId, pause: Option<Deadline>) {
+        self.now = now;
+        if let Some(paused) = self.people.get_mut(index(person)).map(|person| &mut person.paused) {
+            *paused = pause;
+            self.out.push_back(Action::Journal { person });
+            self.settle(person);
+        }
+    }
+
+    /// `expirationDuration` for what the person wants now, whole seconds.
+    fn expiration(&self, id: PersonId) -> Duration {
+        let (policy, person) = (&self.plan.policy, &self.people[index(id)]);
+        let Some(end) = known_end(policy, person) else { return policy.max_stale };
+        let left = end.since(self.now.wall);
+        Duration::from_secs(left.as_secs() + 1).clamp(SHORTEST, LONGEST)
+    }
+
     /// Time passed, or a clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
-        for slot in 0..self.sources.len() {
-            if self.sources[slot].replayed_by.is_some_and(|by| now.mono >= by) {
-                self.replayed(source_id(slot));
-            }
-        }
+        self.hear_out();
         while let Some(&(at, id)) = self.mono_timers.first()
             && at <= now.mono
         {
@@ -325,7 +351,8 @@ impl Core {
         }
         self.serial += 1;
         let ticket = Ticket { person: id, serial: self.serial };
-        let expiration = self.plan.policy.max_stale;
+        let expiration = self.expiration(id);
+        let person = &mut self.people[index(id)];
         let content = person.session.start(now, ticket, expiration, not_after);
         let (tenant, cause) = (person.who.tenant, person.cause);
         self.lanes[lane].sent(ticket);
@@ -352,7 +379,7 @@ impl Core {
             next = next.at_latest(lane.wake());
         }
         for source in &self.sources {
-            next = next.at_latest(source.replayed_by.unwrap_or(Mono::MAX));
+            next = next.at_latest(source.wake());
         }
         (next != Deadline::NEVER).then_some(next)
     }
@@ -390,7 +417,10 @@ impl Core {
         let now = self.now;
         let person = &mut self.people[index(id)];
         person.board.expire(now);
-        person.verdict = if person.listed {
+        if person.paused.is_some_and(|until| until.reached(now)) {
+            person.paused = None;
+        }
+        person.verdict = if person.listed && person.paused.is_none() {
             arbiter::decide(&self.plan, &person.board, now, &self.deafness)
         } else {
             Verdict::default()
@@ -398,18 +428,20 @@ impl Core {
         person.session.want(now.mono, person.verdict.wanted);
         person.session.age(now.mono);
         let owned = self.owned[usize::from(person.partition.0)].is_some_and(|until| now.mono + ATTEMPT < until);
-        let need = if owned { person.session.need(now.mono, person.seed) } else { Need::Rest(Mono::MAX) };
+        let around = circumstances(&self.plan.policy, &self.sources, person, now);
+        let need = if owned { person.session.need(now.mono, &around) } else { Need::Rest(Mono::MAX) };
         let (due, wake) = match need {
             Need::Rest(until) => (None, until),
             Need::Call { class, deadline, cause } => {
                 person.cause = cause;
-                let urgent = person.session.urgent();
-                (Some((class, deadline, id)), if urgent > now.mono { urgent } else { Mono::MAX })
+                let up = person.session.moves_up();
+                (Some((class, deadline, id)), if up > now.mono { up } else { Mono::MAX })
             }
         };
         let old = std::mem::replace(&mut person.due, due);
         let lane = usize::from(person.who.tenant.0);
         let timer = person.board.next(now, &self.deafness).at_latest(wake);
+        let timer = timer.earlier(person.paused.unwrap_or(Deadline::NEVER));
         let held = match person.session.held() {
             Held::Unknown => Err(()),
             Held::Nothing => Ok(None),
@@ -459,7 +491,30 @@ impl Person {
             timer: Deadline::NEVER,
             shown: Some((None, Ok(None), None)),
             alarm: None,
+            paused: None,
+            stirred: Mono::ZERO,
         }
+    }
+}
+
+/// The end of what is wanted, where it is known and to be trusted.
+fn known_end(policy: &Policy, person: &Person) -> Option<Timestamp> {
+    let share = person.board.shares().get(person.verdict.because?)?;
+    share.known_end().filter(|_| policy.trust_until)
+}
+
+fn circumstances(policy: &Policy, sources: &[Source], person: &Person, now: Now) -> Circumstances {
+    let because = person.verdict.because.and_then(|index| person.board.shares().get(index));
+    let hearsay_until = because.and_then(|share| {
+        let source = sources.get(usize::from(share.source.0))?;
+        source.hearsay(share.heard())
+    });
+    Circumstances {
+        seed: person.seed,
+        refresh_from: if policy.replicas { 0.5 } else { 0.6 },
+        stirred: person.stirred,
+        hearsay_until,
+        end: known_end(policy, person).map(|end| now.mono + end.since(now.wall)),
     }
 }
 

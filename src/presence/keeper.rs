@@ -36,6 +36,8 @@ pub(super) struct Lane {
     pub(super) bucket: Bucket,
     pub(super) gate: Gate,
     due: BTreeSet<Due>,
+    /// Whether the last call went to somebody who would have lapsed: those get half of the rate, changes the other half.
+    saved_one: bool,
     refused: Vec<PersonId>,
     unknown: Vec<PersonId>,
     fault: Option<Alarm>,
@@ -48,6 +50,7 @@ impl Lane {
             bucket: Bucket::new(rate, now),
             gate: Gate::default(),
             due: BTreeSet::new(),
+            saved_one: false,
             refused: Vec::new(),
             unknown: Vec::new(),
             fault: None,
@@ -73,7 +76,12 @@ impl Lane {
         if !self.gate.admits(now) || !self.bucket.has_one() {
             return None;
         }
-        self.due.first().map(|&(_, _, person)| person)
+        let &first = self.due.first()?;
+        let changes = (Class::Rising, Mono::ZERO, PersonId(0))..(Class::Early, Mono::ZERO, PersonId(0));
+        let change = self.due.range(changes).next().copied().filter(|_| self.saved_one);
+        let (class, _, person) = change.unwrap_or(first);
+        self.saved_one = class == Class::Lapsing;
+        Some(person)
     }
 
     /// When somebody may be called.

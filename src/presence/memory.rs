@@ -5,14 +5,19 @@
 
 use std::collections::HashMap;
 use std::hash::Hasher;
+use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
 use super::action::SourceId;
 use super::now::Mono;
+use super::snapshot::SavedTopic;
 
 /// As many topics as are remembered; an entry takes some 40 bytes.
 const MOST: usize = 200_000;
+
+/// What was not said again for so long is forgotten.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Clone, Copy, Debug)]
 struct Heard {
@@ -44,9 +49,10 @@ pub(super) fn digest(bytes: &[u8]) -> u64 {
 }
 
 impl Memory {
-    pub(super) fn recall(&self, source: SourceId, topic: &str, payload: &[u8]) -> Recall {
+    pub(super) fn recall(&self, now: Mono, source: SourceId, topic: &str, payload: &[u8]) -> Recall {
         match self.topics.get(&(source, digest(topic.as_bytes()))) {
             None => Recall::New,
+            Some(heard) if now.since(heard.at) > LONGEST => Recall::New,
             Some(heard) if heard.digest == digest(payload) => Recall::Same,
             Some(_) => Recall::Other,
         }
@@ -57,6 +63,24 @@ impl Memory {
             self.forget_oldest();
         }
         self.topics.insert((source, digest(topic.as_bytes())), Heard { digest: digest(payload), at: now });
+    }
+
+    pub(super) fn save(&self) -> Vec<SavedTopic> {
+        let mut topics: Vec<SavedTopic> = self
+            .topics
+            .iter()
+            .map(|(&(source, topic), heard)| SavedTopic { source, topic, payload: heard.digest, at: heard.at })
+            .collect();
+        topics.sort_by_key(|topic| (topic.source, topic.topic)); // the same core gives the same snapshot
+        topics
+    }
+
+    pub(super) fn restore(&mut self, topics: impl Iterator<Item = SavedTopic>) {
+        self.topics.extend(
+            topics
+                .take(MOST)
+                .map(|SavedTopic { source, topic, payload, at }| ((source, topic), Heard { digest: payload, at })),
+        );
     }
 
     fn forget_oldest(&mut self) {

@@ -100,7 +100,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// One reading of both clocks, taken once for each event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     /// For durations.
     pub mono: Mono,
@@ -109,7 +109,7 @@ pub struct Now {
 }
 
 /// When the core wants to be woken: at whichever comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
     /// On the clock since boot; [`Mono::MAX`] for never.
     pub mono: Mono,

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::action::TenantId;
 use super::pair::Presence;
 use super::rule::Rules;
@@ -44,11 +46,11 @@ pub struct Signal {
 }
 
 /// A signal by its place in the order of priority: 0 wins over 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SignalId(pub u16);
 
 /// A rule by its place in the configuration; the built-in door `in/<label>/<signal>` is [`RuleId::DOOR`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleId(pub u32);
 
 impl RuleId {
@@ -67,6 +69,10 @@ pub struct Policy {
     pub grace: Duration,
     /// How long shares go on while the bridge cannot hear their broker.
     pub blind_hold: Duration,
+    /// Whether the expiration follows the known end of what is wanted, within PT5M…PT4H, instead of `max_stale`.
+    pub trust_until: bool,
+    /// Several replicas share the work: refreshes begin at 50 % of the expiration instead of 60 %.
+    pub replicas: bool,
     /// Calls per second to one tenant. Graph: 1,500 in 30 s for an application in a tenant.
     pub rate: f64,
     /// Calls at once after a pause.
@@ -80,6 +86,8 @@ impl Default for Policy {
             when_free: None,
             grace: Duration::from_secs(15),
             blind_hold: Duration::from_secs(900),
+            trust_until: false,
+            replicas: false,
             rate: 45.0,
             burst: 60,
         }
@@ -87,8 +95,23 @@ impl Default for Policy {
 }
 
 /// A GUID as Entra and Graph use them for tenants, applications and users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ObjectId(u128);
+
+impl TryFrom<String> for ObjectId {
+    type Error = NotAGuid;
+
+    fn try_from(text: String) -> Result<Self, NotAGuid> {
+        text.parse()
+    }
+}
+
+impl From<ObjectId> for String {
+    fn from(id: ObjectId) -> String {
+        id.to_string()
+    }
+}
 
 impl fmt::Display for ObjectId {
     /// Lower case with hyphens.

@@ -10,8 +10,11 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use self::json::Json;
 use super::action::SourceId;
+use super::now::Timestamp;
 use super::plan::{RuleId, SignalId};
 use super::topic::{Index, Pattern, minimal_filters};
 
@@ -23,7 +26,7 @@ pub const DEFAULT_TTL: Duration = Duration::from_secs(12 * 3600);
 pub const LONGEST_TTL: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// What a device says of a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Say {
     /// It is on.
     On,
@@ -31,6 +34,8 @@ pub enum Say {
     Off,
     /// The device does not know, or withdrew what it said.
     Unknown,
+    /// Nothing but when it ends: a calendar's end time on a topic of its own.
+    Until,
 }
 
 /// What one rule makes of one message.
@@ -48,6 +53,12 @@ pub struct Effect<'a> {
     pub say: Say,
     /// How long the share lasts if nothing more is heard.
     pub ttl: Duration,
+    /// How long an on must last before it counts.
+    pub delay: Duration,
+    /// How long it goes on after an off.
+    pub hold: Duration,
+    /// The end that the message itself knows; it replaces `ttl`. Past ones do not count.
+    pub until: Option<Timestamp>,
     /// The message itself says for how long (the door's `for`): it counts from a live message only.
     pub timed: bool,
     /// Whether a retained replay may speak.
@@ -252,6 +263,10 @@ pub struct Rule {
     pub device: Option<Template>,
     /// How long a share lasts if nothing more is heard.
     pub ttl: Duration,
+    /// How long an on must last before it counts.
+    pub delay: Duration,
+    /// How long it goes on after an off.
+    pub hold: Duration,
     /// Whether a retained replay counts.
     pub accept_retained: bool,
 }
@@ -446,6 +461,9 @@ impl Rules {
             subject: &subject,
             say,
             ttl: rule.ttl,
+            delay: rule.delay,
+            hold: rule.hold,
+            until: None,
             timed: false,
             accept_retained: rule.accept_retained,
         };

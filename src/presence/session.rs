@@ -15,6 +15,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::action::{Cause, Outcome, Ticket};
 use super::backoff::{backoff, fraction};
 use super::now::Mono;
@@ -30,11 +32,25 @@ pub const LATE: Duration = Duration::from_secs(25);
 pub const FADE: Duration = Duration::from_secs(300);
 /// Who would lapse within this is served first.
 const LAST_MINUTE: Duration = Duration::from_secs(60);
+/// A change that becomes less taken has waited long enough after this to stand beside those that become more taken.
+const AGED: Duration = Duration::from_secs(30);
+/// A change of wanted that follows three others within this is flapping: not yet the call inside a meeting.
+const FLAPPING: Duration = Duration::from_secs(30);
+/// Then falling waits until the shares were quiet for so long …
+const QUIET: Duration = Duration::from_secs(5);
+/// … but no longer than this.
+const DAMPED_FOR: Duration = Duration::from_secs(60);
+/// Graph takes whole seconds, so that a session may end this much after its share.
+const ROUNDING: Duration = Duration::from_secs(2);
+/// The shortest `expirationDuration` (Graph: PT5M).
+pub const SHORTEST: Duration = Duration::from_secs(300);
+/// The longest (Graph: PT4H).
+pub const LONGEST: Duration = Duration::from_secs(4 * 3600);
 const PARK_FIRST: Duration = Duration::from_secs(3600);
 const PARK_LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// What Graph holds for our application, as far as known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Held {
     /// The last attempt had no clean answer.
     Unknown,
@@ -116,6 +132,21 @@ pub(super) enum Need {
     Call { class: Class, deadline: Mono, cause: Cause },
 }
 
+/// What else bears on a call, from outside the session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// Spreads refreshes, the same way for a person each time.
+    pub(super) seed: u64,
+    /// A refresh may go from this part of the time that the session holds.
+    pub(super) refresh_from: f64,
+    /// When a share of the person last changed.
+    pub(super) stirred: Mono,
+    /// Nobody is newly set before: the broker has not yet said again what it knows.
+    pub(super) hearsay_until: Option<Mono>,
+    /// The known end of what is wanted, where the expiration is to follow it.
+    pub(super) end: Option<Mono>,
+}
+
 /// One person's presence session.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Session {
@@ -130,6 +161,10 @@ pub(super) struct Session {
     /// Contents (as [`bit`]s) that may still be applied, until `ghosts_until`.
     ghosts: u8,
     ghosts_until: Mono,
+    /// The last four changes of wanted, oldest first.
+    changes: [Mono; 4],
+    /// Since when falling has been put off.
+    damped_since: Option<Mono>,
 }
 
 /// Where a content stands in the set of ghosts.
@@ -177,11 +212,37 @@ impl Session {
         }
         self.wanted = wanted;
         self.wanted_since = now;
+        self.changes.rotate_left(1);
+        self.changes[3] = now;
+        if self.damped(now) && self.falls() {
+            self.damped_since.get_or_insert(now);
+        }
+    }
+
+    /// Whether wanted changed three times and once more in short order.
+    fn damped(&self, now: Mono) -> bool {
+        let [first, .., last] = self.changes;
+        first != Mono::ZERO && last.since(first) <= FLAPPING && now.since(last) <= DAMPED_FOR
+    }
+
+    /// Whether the wish is less taken than what is held.
+    fn falls(&self) -> bool {
+        !self.held.content().map_or(self.wanted.is_some(), |held| rank(self.wanted) > rank(held))
     }
 
     /// Forgets what is held: ownership was lost or gained, or another process may have written.
     pub(super) fn doubt(&mut self) {
         self.held = Held::Unknown;
+    }
+
+    /// What a later process may rely on: with a call out, or one that may still land, nothing.
+    pub(super) fn as_saved(&self) -> Held {
+        if self.flight.is_some() || self.ghosts != 0 { Held::Unknown } else { self.held }
+    }
+
+    /// What an earlier process left at Graph.
+    pub(super) fn restore(&mut self, held: Held) {
+        self.held = held;
     }
 
     /// Lets time pass: what expired is nothing, and when a ghost may have landed nothing is certain.
@@ -203,8 +264,8 @@ impl Session {
         }
     }
 
-    /// What it needs now. `seed` spreads refreshes, the same way for a person each time. After [`Session::age`].
-    pub(super) fn need(&self, now: Mono, seed: u64) -> Need {
+    /// What it needs now. After [`Session::age`].
+    pub(super) fn need(&self, now: Mono, around: &Circumstances) -> Need {
         if self.flight.is_some() {
             return Need::Rest(Mono::MAX);
         }
@@ -214,15 +275,33 @@ impl Session {
             if let Some(wait) = self.wait {
                 return Need::Rest(wait.until.min(self.expires()));
             }
-            let rising = content.map_or(self.wanted.is_some(), |held| rank(self.wanted) > rank(held));
-            let class = if rising { Class::Rising } else { Class::Falling };
+            let falls = self.falls();
+            if let Some(until) = around.hearsay_until.filter(|_| self.wanted.is_some())
+                && now < until
+            {
+                return Need::Rest(until.min(self.expires()));
+            }
+            if falls && self.damped(now) {
+                let latest = self.damped_since.unwrap_or(self.wanted_since) + DAMPED_FOR;
+                let until = latest.min(around.stirred + QUIET);
+                if now < until {
+                    return Need::Rest(until.min(self.expires()));
+                }
+            }
+            let class = if falls && now < self.wanted_since + AGED { Class::Falling } else { Class::Rising };
             return Need::Call { class, deadline: self.wanted_since, cause: Cause::Change };
         }
-        let Held::Pair { sent, lapses, .. } = self.held else {
+        let Held::Pair { sent, lapses, expires, .. } = self.held else {
             return Need::Rest(ghosts);
         };
-        // From 60 % of the time that it holds; jitter makes that earlier, by a tenth at most.
-        let due = sent + lapses.since(sent).mul_f64(0.6 - 0.1 * fraction(seed));
+        let mut due = sent + lapses.since(sent).mul_f64(around.refresh_from - 0.1 * fraction(around.seed));
+        if let Some(end) = around.end {
+            if expires > end.max(now + SHORTEST) + ROUNDING {
+                due = now; // the end moved: the session must not outlive it by more than it has to
+            } else if end <= lapses {
+                due = Mono::MAX; // what is wanted ends first
+            }
+        }
         let due = due.max(self.wait.map_or(Mono::ZERO, |wait| wait.until));
         let urgent = lapses - LAST_MINUTE;
         if now < due {
@@ -232,11 +311,11 @@ impl Session {
         Need::Call { class, deadline: lapses, cause: Cause::Refresh }
     }
 
-    /// When a refresh that waits for the budget becomes urgent.
-    pub(super) fn urgent(&self) -> Mono {
+    /// When a call that waits for the budget moves up in the order of service.
+    pub(super) fn moves_up(&self) -> Mono {
         match self.held {
-            Held::Pair { lapses, .. } => lapses - LAST_MINUTE,
-            _ => Mono::MAX,
+            Held::Pair { presence, lapses, .. } if Some(presence) == self.wanted => lapses - LAST_MINUTE,
+            _ => self.wanted_since + AGED,
         }
     }
 
@@ -291,6 +370,9 @@ impl Session {
     }
 
     fn accepted(&mut self, flight: Flight) {
+        if self.held.content().is_ok_and(|held| rank(flight.content) < rank(held)) {
+            self.damped_since = None;
+        }
         self.wait = None;
         self.failures = 0;
         self.parkings = 0;

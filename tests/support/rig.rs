@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use presence_bridge::config::Config;
 use presence_bridge::presence::{
-    Action, Alarm, Core, Link, Mono, Now, Outcome, PersonId, Publish, Reason, SourceId, Ticket, Timestamp,
+    Action, Alarm, Core, Deadline, Link, Mono, Now, Outcome, PersonId, Presence, Publish, Reason, Restart, SourceId,
+    Ticket, Timestamp,
 };
 use presence_bridge::sandbox::tenant::{Settings, Tenant};
 
@@ -96,6 +97,21 @@ signal = "desk"
 on = ["on"]
 off = ["off"]
 ttl = "48h"
+[[rule]]
+topic = "cam/{who}"
+subject = "{who}"
+signal = "meeting"
+on = ["on"]
+off = ["off"]
+delay = "5s"
+hold = "30s"
+[[rule]]
+topic = "ring/{who}"
+subject = "{who}"
+signal = "call"
+on = ["on"]
+off = ["off"]
+ttl = "5m"
 "#;
 
 impl Rig {
@@ -156,12 +172,47 @@ impl Rig {
         self.perform();
     }
 
+    /// The process dies and is there again after `away`, on the same boot or another. Calls that were out are not heard of.
+    pub fn restart(&mut self, away: Duration, restart: Restart) {
+        let json = serde_json::to_string(&self.core.snapshot(self.now)).unwrap();
+        self.restart_from(&json, away, restart);
+    }
+
+    pub fn restart_from(&mut self, json: &str, away: Duration, restart: Restart) {
+        let snapshot = serde_json::from_str(json).unwrap();
+        self.answers.clear();
+        self.now.wall = self.now.wall + away;
+        // Another boot: the clock since boot begins anew; the tenant of the rig lives on ours, so we keep its sense.
+        self.now.mono = self.now.mono + away;
+        let now = match restart.same_boot {
+            true => self.now,
+            false => Now { mono: self.now.mono + Duration::from_secs(7_777_777), ..self.now },
+        };
+        self.now = now;
+        self.core = Core::restore(now, Arc::new(config("").plan), snapshot, restart);
+        self.calls.clear();
+        self.perform();
+    }
+
+    pub fn pause(&mut self, label: &str, pause: Option<Deadline>) {
+        let id = self.id(label);
+        self.core.handle_pause(self.now, id, pause);
+        self.perform();
+    }
+
     /// Lets `seconds` pass, with everything that happens meanwhile.
     pub fn drive(&mut self, seconds: u64) {
-        let end = self.now.mono + Duration::from_secs(seconds);
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    pub fn pass(&mut self, span: Duration) {
+        let end = self.now.mono + span;
         self.perform();
         loop {
-            let timeout = self.core.poll_timeout().map_or(Mono::MAX, |deadline| deadline.mono);
+            let timeout = self.core.poll_timeout().map_or(Mono::MAX, |deadline| {
+                let wall = self.now.mono + deadline.wall.since(self.now.wall);
+                if deadline.wall == Timestamp::MAX { deadline.mono } else { deadline.mono.min(wall) }
+            });
             let answer = self.answers.keys().next().map_or(Mono::MAX, |key| key.0);
             let landing = self.landings.keys().next().map_or(Mono::MAX, |key| key.0);
             let next = timeout.min(answer).min(landing).max(self.now.mono);
@@ -258,6 +309,11 @@ impl Rig {
     pub fn sees(&mut self, label: &str, what: &str) {
         let seen = self.seen(label);
         assert_eq!(seen, what, "what colleagues see of {label}; calls so far: {:#?}", self.calls);
+    }
+
+    #[track_caller]
+    pub fn sees_wanted(&self, label: &str, what: Option<Presence>) {
+        assert_eq!(self.core.view(self.id(label)).wanted(), what, "what is wanted of {label}");
     }
 
     #[track_caller]

@@ -1,63 +1,122 @@
 //! Whether a broker can be heard. While it cannot, shares from it go on for `blind_hold` and no longer: what happened
 //! meanwhile is not known. When it is heard again, its replay of retained messages confirms shares; the rest end when
-//! deafness would have ended them. A gap that the MQTT session bridged is none.
+//! deafness would have ended them. A gap that the MQTT session bridged is none, but what the broker kept for us is as old
+//! as the gap.
 
 use std::time::Duration;
 
 use super::super::action::{Link, SourceId};
 use super::super::now::{Mono, Now};
-use super::Core;
+use super::{Core, source_id};
 
 /// A replay is taken to be through after this, if nobody says so earlier.
 const REPLAY: Duration = Duration::from_secs(10);
 
+/// A time in which a broker could not be heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gap {
+    /// The last proof of hearing.
+    pub(super) since: Mono,
+    /// When it ends the shares that nothing confirms.
+    pub(super) ends_shares: Mono,
+}
+
 /// What is known of one broker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Source {
-    /// Since when it cannot be heard, or has not yet said everything again.
-    gap: Option<Mono>,
+    /// It cannot be heard, or has not yet said everything again.
+    pub(super) gap: Option<Gap>,
     /// When its replay is through at the latest.
-    pub(super) replayed_by: Option<Mono>,
+    replayed_by: Option<Mono>,
+    /// Since when messages may have waited at the broker that come now.
+    pub(super) backlog: Option<Mono>,
+    /// After a restart: until when its first connection is awaited before anybody is set from what was known before.
+    pub(super) awaited_until: Option<Mono>,
+}
+
+impl Source {
+    pub(super) fn wake(&self) -> Mono {
+        self.replayed_by.unwrap_or(Mono::MAX).min(self.awaited_until.unwrap_or(Mono::MAX))
+    }
+
+    /// Until when a share that was last confirmed at `heard` is too old to set anybody from.
+    pub(super) fn hearsay(&self, heard: Mono) -> Option<Mono> {
+        let gap = self.gap.filter(|gap| heard <= gap.since)?;
+        let until = self.replayed_by.or(self.awaited_until)?;
+        Some(until.max(gap.since))
+    }
 }
 
 impl Core {
     /// The link to a broker changed.
     pub fn handle_link(&mut self, now: Now, source: SourceId, link: Link) {
         self.now = now;
+        let blind_hold = self.plan.policy.blind_hold;
+        let state = self.source(source);
+        let begins = |since: Mono| Gap { since, ends_shares: since + blind_hold };
+        if !matches!(link, Link::Up { .. }) {
+            state.replayed_by = None;
+            state.backlog = None;
+        }
+        match link {
+            Link::Down => state.gap = state.gap.or(Some(begins(now.mono))),
+            Link::Deaf { since } => state.gap = state.gap.or(Some(begins(since))),
+            Link::Up { session_present, expiry } => {
+                state.awaited_until = None;
+                if let Some(gap) = state.gap {
+                    state.replayed_by = Some(now.mono + REPLAY);
+                    if session_present && now.mono.since(gap.since) < expiry {
+                        state.gap = None;
+                        state.backlog = Some(gap.since);
+                    }
+                }
+            }
+            Link::Replayed => return self.replayed(source),
+        }
+        self.deafness[usize::from(source.0)] = state_deafness(&self.sources[usize::from(source.0)]);
+        self.settle_all();
+    }
+
+    /// What is known of a broker; room for it is made.
+    pub(super) fn source(&mut self, source: SourceId) -> &mut Source {
         let slot = usize::from(source.0);
         if self.sources.len() <= slot {
             self.sources.resize(slot + 1, Source::default());
             self.deafness.resize(slot + 1, Mono::MAX);
         }
-        let state = &mut self.sources[slot];
-        match link {
-            Link::Down => state.gap = state.gap.or(Some(now.mono)),
-            Link::Deaf { since } => state.gap = state.gap.or(Some(since)),
-            Link::Up { session_present, expiry } => match state.gap {
-                Some(gap) if session_present && now.mono.since(gap) < expiry => state.gap = None,
-                Some(_) => state.replayed_by = Some(now.mono + REPLAY),
-                None => {}
-            },
-            Link::Replayed => return self.replayed(source),
+        &mut self.sources[slot]
+    }
+
+    /// Replays that took too long are taken to be through; brokers that did not come in time are not awaited any more.
+    pub(super) fn hear_out(&mut self) {
+        let now = self.now.mono;
+        for slot in 0..self.sources.len() {
+            if self.sources[slot].replayed_by.is_some_and(|by| now >= by) {
+                self.replayed(source_id(slot));
+            }
+            if self.sources[slot].awaited_until.is_some_and(|until| now >= until) {
+                self.sources[slot].awaited_until = None;
+                self.settle_all();
+            }
         }
-        if !matches!(link, Link::Up { .. }) {
-            state.replayed_by = None;
-        }
-        self.deafness[slot] = self.sources[slot].gap.map_or(Mono::MAX, |gap| gap + self.plan.policy.blind_hold);
-        self.settle_all();
     }
 
     /// The broker has said again all that it retains: what it did not confirm ends when deafness would have ended it.
-    pub(super) fn replayed(&mut self, source: SourceId) {
-        let slot = usize::from(source.0);
-        self.sources[slot].replayed_by = None;
-        if let Some(gap) = self.sources[slot].gap.take() {
-            let end = gap + self.plan.policy.blind_hold;
+    fn replayed(&mut self, source: SourceId) {
+        let state = self.source(source);
+        state.replayed_by = None;
+        state.backlog = None;
+        if let Some(gap) = state.gap.take() {
             for person in &mut self.people {
-                person.board.blind(source, gap, end);
+                person.board.blind(source, gap.since, gap.ends_shares);
             }
         }
-        self.deafness[slot] = Mono::MAX;
+        self.deafness[usize::from(source.0)] = Mono::MAX;
         self.settle_all();
     }
+}
+
+/// When its deafness ends shares; never while it is heard.
+pub(super) fn state_deafness(source: &Source) -> Mono {
+    source.gap.map_or(Mono::MAX, |gap| gap.ends_shares)
 }

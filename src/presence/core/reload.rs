@@ -41,7 +41,7 @@ impl Core {
         self.settle_all();
     }
 
-    fn enlist(&mut self, plan: &Plan, who: &PersonPlan) -> PersonId {
+    pub(super) fn enlist(&mut self, plan: &Plan, who: &PersonPlan) -> PersonId {
         let tenant = plan.tenants.get(usize::from(who.tenant.0)).copied().unwrap_or_default();
         let next = id_of(self.people.len());
         let id = *self.ids.entry((tenant, who.object_id)).or_insert(next);

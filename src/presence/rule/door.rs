@@ -1,10 +1,11 @@
-//! The door that needs no rule: `<prefix>/in/<label>/<signal>` takes `on`, `off` and `{"on": true, "for": "30m"}`.
+//! The door that needs no rule: `<prefix>/in/<label>/<signal>` takes `on`, `off`,
+//! `{"on": true, "for": "30m"}`, `{"on": true, "until": "2026-11-24T17:00:00Z"}`, and `{"until": …}` alone for another end.
 
 use std::time::Duration;
 
 use super::json::Json;
 use super::{DEFAULT_TTL, Effect, LARGEST, LONGEST_TTL, Reason, Rules, Say};
-use crate::presence::now::parse_duration;
+use crate::presence::now::{Timestamp, parse_duration};
 use crate::presence::plan::RuleId;
 
 /// The device that holds a share which came through the door.
@@ -20,29 +21,64 @@ impl Rules {
     fn door_effect<'a>(&self, label: &'a str, signal: &str, payload: &[u8]) -> Result<Effect<'a>, Reason> {
         let person = self.resolve(label).ok_or(Reason::UnknownSubject)?;
         let signal = self.signal(signal).ok_or(Reason::UnknownSignal)?;
-        let (say, span) = read(payload)?;
+        let Said { say, span, until } = read(payload)?;
         let ttl = span.unwrap_or(DEFAULT_TTL);
-        let timed = span.is_some();
-        Ok(Effect { person, signal, device: DEVICE, subject: label, say, ttl, timed, accept_retained: true })
+        Ok(Effect {
+            person,
+            signal,
+            device: DEVICE,
+            subject: label,
+            say,
+            ttl,
+            delay: Duration::ZERO,
+            hold: Duration::ZERO,
+            until,
+            timed: span.is_some(),
+            accept_retained: true,
+        })
     }
 }
 
-fn read(payload: &[u8]) -> Result<(Say, Option<Duration>), Reason> {
+struct Said {
+    say: Say,
+    span: Option<Duration>,
+    until: Option<Timestamp>,
+}
+
+fn read(payload: &[u8]) -> Result<Said, Reason> {
     if payload.len() > LARGEST {
         return Err(Reason::TooLarge);
     }
     let text = std::str::from_utf8(payload).map_err(|_| Reason::NotUtf8)?.trim_start_matches('\u{feff}').trim();
     if !text.starts_with('{') {
-        return Ok((word(text.trim_matches('"'))?, None));
+        return Ok(Said { say: word(text.trim_matches('"'))?, span: None, until: None });
     }
     let json = Json::parse(payload)?;
-    let say = word(&json.at("/on").and_then(Json::word).ok_or(Reason::Missing)?)?;
-    let span = match json.at("/for") {
-        None | Some(Json::Null) => None,
-        Some(Json::Text(text)) => Some(duration(text).ok_or(Reason::BadJson)?),
-        Some(_) => return Err(Reason::BadJson),
+    let say = match (json.at("/on"), json.at("/until")) {
+        (Some(on), _) => word(&on.word().ok_or(Reason::Missing)?)?,
+        (None, Some(_)) => Say::Until,
+        (None, None) => return Err(Reason::Missing),
     };
-    Ok((say, span))
+    let span = optional(&json, "/for", duration)?;
+    let until = optional(&json, "/until", instant)?;
+    if span.is_some() && until.is_some() {
+        return Err(Reason::BadJson); // two ends contradict each other
+    }
+    Ok(Said { say, span, until })
+}
+
+fn optional<T>(json: &Json, pointer: &str, read: fn(&str) -> Option<T>) -> Result<Option<T>, Reason> {
+    match json.at(pointer) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Text(text)) => read(text).map(Some).ok_or(Reason::BadJson),
+        Some(_) => Err(Reason::BadJson),
+    }
+}
+
+/// RFC 3339, with its offset.
+fn instant(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.trim().parse().ok()?;
+    Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
 fn word(text: &str) -> Result<Say, Reason> {

@@ -1,0 +1,188 @@
+//! Taking a snapshot, and going on from one: on the same boot by the clock since boot, on another by the wall clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::action::{SourceId, TenantId};
+use super::super::memory;
+use super::super::now::{Mono, Now};
+use super::super::plan::{Plan, RuleId, SignalId};
+use super::super::rule::Rules;
+use super::super::session::Held;
+use super::super::snapshot::{Restart, SavedPerson, SavedShare, Snapshot, VERSION};
+use super::hearing::{Gap, state_deafness};
+use super::{Core, Person, id_of, index};
+
+/// Brokers are awaited so long before anybody is set from what was known before the restart.
+const AWAITED: Duration = Duration::from_secs(10);
+
+/// How instants of the old process read on the clocks of this one.
+struct Shift {
+    saved: Now,
+    now: Now,
+    same_boot: bool,
+    /// Time between snapshot and restart; zero where the wall clock went backwards.
+    away: Duration,
+}
+
+impl Shift {
+    fn new(saved: Now, now: Now, same_boot: bool) -> Self {
+        let away = if same_boot { now.mono.since(saved.mono) } else { now.wall.since(saved.wall) };
+        Shift { saved, now, same_boot, away }
+    }
+
+    /// The clock reads earlier than the snapshot: nothing can be judged by it.
+    fn is_backwards(&self) -> bool {
+        !self.same_boot && self.now.wall < self.saved.wall
+    }
+
+    fn mono(&self, then: Mono) -> Mono {
+        if self.same_boot || then == Mono::MAX {
+            return then;
+        }
+        if then >= self.saved.mono {
+            let left = then.since(self.saved.mono);
+            return if left >= self.away { self.now.mono + (left - self.away) } else { Mono::ZERO };
+        }
+        self.now.mono - self.away - self.saved.mono.since(then)
+    }
+}
+
+impl Core {
+    /// Everything worth keeping.
+    #[must_use]
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let people = self.people.iter().filter_map(|person| self.save(person)).collect();
+        let tenants = self.plan.tenants.iter().zip(&self.lanes);
+        let gates = tenants.filter_map(|(tenant, lane)| Some((*tenant, lane.gate.shut(now.mono)?))).collect();
+        Snapshot { version: VERSION, taken: now, people, topics: self.memory.save(), gates }
+    }
+
+    fn save(&self, person: &Person) -> Option<SavedPerson> {
+        let held = person.session.as_saved();
+        if person.board.shares().is_empty() && held == Held::Nothing && person.paused.is_none() {
+            return None;
+        }
+        let shares = person.board.shares().iter().filter_map(|share| {
+            let signal = self.plan.signals.get(usize::from(share.signal.0))?.name.clone();
+            Some(SavedShare { signal, rule: fingerprint(&self.plan.rules, share.rule), share: share.clone() })
+        });
+        Some(SavedPerson {
+            tenant: self.tenant_of(person)?,
+            object_id: person.who.object_id,
+            shares: shares.collect(),
+            held,
+            paused: person.paused,
+        })
+    }
+
+    fn tenant_of(&self, person: &Person) -> Option<super::ObjectId> {
+        self.plan.tenants.get(usize::from(person.who.tenant.0)).copied()
+    }
+
+    /// A core that goes on where a snapshot ends. What the plan no longer has is dropped; who is no longer listed but may
+    /// still hold something at Graph is cleared.
+    #[must_use]
+    pub fn restore(now: Now, plan: Arc<Plan>, snapshot: Snapshot, restart: Restart) -> Self {
+        let mut core = Core::new(now, Arc::clone(&plan));
+        let shift = Shift::new(snapshot.taken, now, restart.same_boot);
+        for saved in snapshot.people {
+            core.take_up(&plan, saved, &shift, restart.clean);
+        }
+        core.memory.restore(snapshot.topics.into_iter().map(|mut topic| {
+            topic.at = shift.mono(topic.at);
+            topic
+        }));
+        for (tenant, until) in snapshot.gates {
+            let lanes = plan.tenants.iter().zip(&mut core.lanes);
+            for (_, lane) in lanes.filter(|(known, _)| **known == tenant) {
+                lane.gate.shut_until(shift.mono(until));
+            }
+        }
+        core.settle_all();
+        core
+    }
+
+    fn take_up(&mut self, plan: &Plan, saved: SavedPerson, shift: &Shift, clean: bool) {
+        let Some(id) = self.find_or_add(plan, &saved) else { return };
+        let held = match saved.held {
+            Held::Pair { presence, sent, lapses, expires } => Held::Pair {
+                presence,
+                sent: shift.mono(sent),
+                lapses: shift.mono(lapses),
+                expires: shift.mono(expires),
+            },
+            other => other,
+        };
+        // Whoever had nothing to show and nothing held is left alone; for the others one call settles it.
+        let certain = clean && !shift.is_backwards();
+        let touched = held != Held::Nothing || !saved.shares.is_empty();
+        let person = &mut self.people[index(id)];
+        person.session.restore(if certain || !touched { held } else { Held::Unknown });
+        person.paused = saved.paused.map(|mut until| {
+            until.mono = shift.mono(until.mono);
+            until
+        });
+        let mut sources: Vec<SourceId> = Vec::new();
+        for SavedShare { signal, rule, mut share } in saved.shares {
+            let place = plan.signals.iter().position(|known| known.name == signal);
+            let (Some(place), Some(rule)) =
+                (place.and_then(|place| u16::try_from(place).ok()), find(&plan.rules, rule))
+            else {
+                continue;
+            };
+            let leads_to = plan.rules.resolve(&share.subject).and_then(|person| self.slots.get(person));
+            if leads_to != Some(&id) {
+                continue;
+            }
+            (share.signal, share.rule) = (SignalId(place), rule);
+            if !shift.same_boot {
+                share.rebase(shift.saved, shift.now, shift.is_backwards(), |then| shift.mono(then));
+            }
+            sources.push(share.source);
+            self.people[index(id)].board.adopt(share);
+        }
+        for source in sources {
+            self.await_broker(source, shift);
+        }
+    }
+
+    /// A broker that was listened to before: unheard since the snapshot.
+    fn await_broker(&mut self, source: SourceId, shift: &Shift) {
+        let hold = self.plan.policy.blind_hold;
+        let state = self.source(source);
+        let since = shift.mono(shift.saved.mono);
+        state.gap = Some(Gap { since, ends_shares: shift.now.mono + hold.saturating_sub(shift.away) });
+        state.awaited_until = Some(shift.now.mono + AWAITED);
+        self.deafness[usize::from(source.0)] = state_deafness(&self.sources[usize::from(source.0)]);
+    }
+
+    fn find_or_add(&mut self, plan: &Plan, saved: &SavedPerson) -> Option<super::PersonId> {
+        if let Some(id) = self.ids.get(&(saved.tenant, saved.object_id)) {
+            return Some(*id);
+        }
+        if saved.held == Held::Nothing {
+            return None;
+        }
+        let tenant = plan.tenants.iter().position(|tenant| *tenant == saved.tenant)?;
+        let who = super::PersonPlan {
+            tenant: TenantId(u16::try_from(tenant).ok()?),
+            object_id: saved.object_id,
+            label: saved.object_id.to_string().into(),
+        };
+        let id = self.enlist(plan, &who);
+        self.people[index(id)].listed = false;
+        debug_assert_eq!(id, id_of(self.people.len() - 1));
+        Some(id)
+    }
+}
+
+/// What a rule says, in a number that survives its moving to another place.
+fn fingerprint(rules: &Rules, id: RuleId) -> Option<u64> {
+    rules.get(id).map(|rule| memory::digest(format!("{rule:?}").as_bytes()))
+}
+
+fn find(rules: &Rules, saved: Option<u64>) -> Option<RuleId> {
+    let Some(saved) = saved else { return Some(RuleId::DOOR) };
+    (0..).map(RuleId).take_while(|id| rules.get(*id).is_some()).find(|id| fingerprint(rules, *id) == Some(saved))
+}
