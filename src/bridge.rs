@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::graph::{Body, Call, Graph};
+use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
     Action, Alarm, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket,
@@ -84,7 +84,7 @@ struct Done {
     from: String,
     to: Option<Presence>,
     cause: Cause,
-    outcome: Outcome,
+    sent: Sent,
 }
 
 impl Bridge {
@@ -172,10 +172,10 @@ impl Bridge {
     fn done(&mut self, joined: Result<Done, tokio::task::JoinError>) {
         // A call that panicked has ended the process; one that was cancelled belongs to a stop.
         let Ok(done) = joined else { return };
-        self.core.handle_outcome(self.clock.now(), done.ticket, done.outcome);
+        self.core.handle_outcome(self.clock.now(), done.ticket, done.sent.outcome);
         let view = self.core.view(done.person);
         let because = words::because(&view);
-        report::outcome(&self.telemetry, view.label(), &done.from, done.to, done.cause, &because, done.outcome);
+        report::outcome(&self.telemetry, view.label(), &done.from, done.to, done.cause, &because, &done.sent);
     }
 
     /// Everything the core asks for.
@@ -207,11 +207,11 @@ impl Bridge {
         let call = Call { object_id: self.core.person(person).object_id, body, not_after };
         let graph = self.graph.clone();
         self.calls.spawn(async move {
-            let outcome = match graph {
+            let sent = match graph {
                 Some(graph) => graph.send(call).await,
-                None => Outcome::Accepted, // dry run
+                None => Sent { outcome: Outcome::Accepted, failure: None }, // dry run
             };
-            Done { ticket, person, from, to, cause, outcome }
+            Done { ticket, person, from, to, cause, sent }
         });
     }
 
