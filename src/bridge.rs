@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
-    Action, Alarm, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket,
+    Action, Alarm, Applied, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket,
 };
 use crate::telemetry::Telemetry;
 
@@ -161,6 +161,9 @@ impl Bridge {
                 let handled = self.core.handle_publish(now, SourceId(0), &publish);
                 for step in handled.steps {
                     report::step(&self.telemetry, &incoming.topic, step);
+                    if step.result == Ok(Applied::Changed) {
+                        self.unpublished.extend(step.person.map(Topic::Person)); // its list of shares
+                    }
                 }
                 if let Some(token) = incoming.token {
                     self.mqtt.ack(token);
@@ -232,7 +235,7 @@ impl Bridge {
             Topic::Status => (format!("status/{}", self.instance), words::online(self.alarms.values())),
             Topic::Person(person) => {
                 let view = self.core.view(person);
-                (format!("people/{}", view.label()), words::person(&view))
+                (format!("people/{}", view.label()), words::person(&view, self.clock.now()))
             }
         };
         let topic = format!("{}/{level}", self.topic_prefix);

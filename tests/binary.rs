@@ -403,6 +403,60 @@ fn a_bad_configuration_is_exit_78_with_every_problem() {
     }
 }
 
+/// Reads what the demo says until `enough`, at most fifteen seconds; then ends it.
+async fn demo(command: &mut Command, enough: impl Fn(&str) -> bool) -> String {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let said = Arc::new(Mutex::new(String::new()));
+    let (mut out, kept) = (child.stdout.take().unwrap(), Arc::clone(&said));
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(length @ 1..) = out.read(&mut bytes) {
+            kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+    });
+    let text = || said.lock().unwrap().clone();
+    for _ in 0..1_500 {
+        if enough(&text()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = text();
+    assert!(enough(&text), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn on_a_terminal_the_demos_table_stays_in_place_and_leases_count_down() {
+    let Some(script) = crate::support::mosquitto::program("script") else {
+        return crate::support::skipped("binary live table", "script of util-linux is not installed");
+    };
+    let program = format!("stty cols 80; exec {PROGRAM} demo");
+    let mut command = Command::new(script);
+    let said = demo(command.args(["-qefc", &program, "/dev/null"]), |said| {
+        said.contains("call@1001 0:19") && said.contains("call@1001 0:17")
+    })
+    .await;
+    // Each drawing goes back to the first line of the one before, and none is wider than the terminal.
+    assert!(said.matches("\x1b[5A").count() > 3, "a rule, a head and three people: {said:?}");
+    assert!(said.contains("\x1b[6A"), "Alice has two shares for a while: {said:?}");
+    let tables: Vec<&str> = said.split("\x1b[").filter(|part| part.contains("Offline/Offline")).collect();
+    for line in tables.iter().flat_map(|table| table.lines()) {
+        assert!(line.trim_end().chars().count() < 80, "{line:?}");
+    }
+    assert_eq!(said.matches("a meeting starts.").count(), 1, "{said:?}");
+}
+
+#[tokio::test]
+async fn elsewhere_the_demo_prints_its_table_at_each_sighting() {
+    let said =
+        demo(Command::new(PROGRAM).arg("demo"), |said| said.contains("sees alice") && said.contains("carol")).await;
+    assert!(!said.contains('\x1b'), "{said:?}");
+    assert_eq!(said.matches("person ").count(), 1, "{said}");
+}
+
 #[test]
 fn wrong_usage_is_exit_64_and_help_is_0() {
     assert_eq!(Command::new(PROGRAM).arg("rnu").output().unwrap().status.code(), Some(64));
