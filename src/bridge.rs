@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Timer};
-use crate::graph::{Body, Call, Graph};
+use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
-    Action, Alarm, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket,
+    Action, Alarm, Applied, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket,
 };
 use crate::telemetry::Telemetry;
 
@@ -85,7 +85,7 @@ struct Done {
     from: String,
     to: Option<Presence>,
     cause: Cause,
-    outcome: Outcome,
+    sent: Sent,
 }
 
 impl Bridge {
@@ -163,6 +163,9 @@ impl Bridge {
                 let handled = self.core.handle_publish(now, SourceId(0), &publish);
                 for step in handled.steps {
                     report::step(&self.telemetry, &incoming.topic, step);
+                    if step.result == Ok(Applied::Changed) {
+                        self.unpublished.extend(step.person.map(Topic::Person)); // its list of shares
+                    }
                 }
                 if let Some(token) = incoming.token {
                     self.mqtt.ack(token);
@@ -174,10 +177,10 @@ impl Bridge {
     fn done(&mut self, joined: Result<Done, tokio::task::JoinError>) {
         // A call that panicked has ended the process; one that was cancelled belongs to a stop.
         let Ok(done) = joined else { return };
-        self.core.handle_outcome(self.clock.now(), done.ticket, done.outcome);
+        self.core.handle_outcome(self.clock.now(), done.ticket, done.sent.outcome);
         let view = self.core.view(done.person);
         let because = words::because(&view);
-        report::outcome(&self.telemetry, view.label(), &done.from, done.to, done.cause, &because, done.outcome);
+        report::outcome(&self.telemetry, view.label(), &done.from, done.to, done.cause, &because, &done.sent);
     }
 
     /// Everything the core asks for.
@@ -209,11 +212,11 @@ impl Bridge {
         let call = Call { object_id: self.core.person(person).object_id, body, not_after };
         let graph = self.graph.clone();
         self.calls.spawn(async move {
-            let outcome = match graph {
+            let sent = match graph {
                 Some(graph) => graph.send(call).await,
-                None => Outcome::Accepted, // dry run
+                None => Sent { outcome: Outcome::Accepted, failure: None }, // dry run
             };
-            Done { ticket, person, from, to, cause, outcome }
+            Done { ticket, person, from, to, cause, sent }
         });
     }
 
@@ -234,7 +237,7 @@ impl Bridge {
             Topic::Status => (format!("status/{}", self.instance), words::online(self.alarms.values())),
             Topic::Person(person) => {
                 let view = self.core.view(person);
-                (format!("people/{}", view.label()), words::person(&view))
+                (format!("people/{}", view.label()), words::person(&view, self.clock.now()))
             }
         };
         let topic = format!("{}/{level}", self.topic_prefix);

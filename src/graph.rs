@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use self::outcome::Answer;
 pub use self::retry_after::retry_after;
 use self::token::{Token, Tokens};
 use crate::clock::Clock;
 use crate::presence::{Mono, ObjectId, Outcome, Presence};
-use crate::secret::SecretSource;
+use crate::secret::{SecretSource, redact};
 use crate::telemetry::Telemetry;
 use crate::tls;
 
@@ -31,6 +31,10 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
 /// As much of an answer as is read.
 const LARGEST_ANSWER: usize = 64 * 1024;
+/// Connections kept for the next calls, to one host. Graph speaks HTTP/2 and needs one; a proxy or the sandbox may not.
+const IDLE_CONNECTIONS: usize = 32;
+/// As much of other people's words as a log line shows.
+const SHOWN: usize = 200;
 
 /// The tenant and the application.
 #[derive(Clone, Debug)]
@@ -74,6 +78,34 @@ pub enum Body {
     Clear,
 }
 
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What the core has to know.
+    pub outcome: Outcome,
+    /// What the log should say, unless the outcome is [`Outcome::Accepted`].
+    pub failure: Option<Failure>,
+}
+
+/// What went wrong with an attempt, in words that hold neither token nor client secret, whoever wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub error: String,
+    /// Our name for the request; `None` if none was even begun.
+    pub client_request_id: Option<String>,
+    /// Graph's name for it.
+    pub request_id: Option<String>,
+    /// How long whoever answered wants to be left alone, whatever the status.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    fn new(error: impl Into<String>) -> Self {
+        Failure { error: error.into(), client_request_id: None, request_id: None, retry_after: None }
+    }
+}
+
 /// Graph, for one application in one tenant. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Graph(Arc<Inner>);
@@ -82,7 +114,6 @@ pub struct Graph(Arc<Inner>);
 struct Inner {
     client: reqwest::Client,
     clock: Clock,
-    telemetry: Telemetry,
     tokens: Tokens,
     users_url: String,
     session_id: String,
@@ -104,69 +135,66 @@ impl Graph {
     /// As [`Graph::start`].
     #[doc(hidden)]
     pub fn start_with(config: Config, clock: Clock, telemetry: Telemetry, attempt: Duration) -> Result<Graph, String> {
-        for (key, url) in [("login_url", &config.login_url), ("graph_url", &config.graph_url)] {
-            wire::origin(url).map_err(|problem| format!("{key} {url:?} {problem}"))?;
-        }
-        let client = client(config.ca_file.as_deref())?;
+        let checked = |key, url: &String| wire::origin(url).map_err(|problem| format!("{key} {url:?} {problem}"));
+        let login = checked("login_url", &config.login_url)?;
+        let client = client(&config, &checked("graph_url", &config.graph_url)?)?;
         let users_url = format!("{}/v1.0/users/", config.graph_url.trim_end_matches('/'));
         let session_id = config.client_id.to_string();
-        let tokens = Tokens::start(config, client.clone(), clock.clone(), telemetry.clone());
-        Ok(Graph(Arc::new(Inner { client, clock, telemetry, tokens, users_url, session_id, attempt })))
+        let tokens = Tokens::start(self::client(&config, &login)?, login, config, clock.clone(), telemetry);
+        Ok(Graph(Arc::new(Inner { client, clock, tokens, users_url, session_id, attempt })))
     }
 
     /// Makes one attempt. Returns within ten seconds.
-    pub async fn send(&self, call: Call) -> Outcome {
+    pub async fn send(&self, call: Call) -> Sent {
         let inner = &*self.0;
+        let id = uuid::Uuid::new_v4().to_string();
         let mut sent = false;
-        match tokio::time::timeout(inner.attempt, inner.attempt(call, &mut sent)).await {
-            Ok(outcome) => outcome,
-            Err(_) if sent => {
-                tracing::debug!(user = %call.object_id, "Graph did not answer in time.");
-                Outcome::Ambiguous
-            }
-            Err(_) => Outcome::NotSent,
-        }
+        let ended = tokio::time::timeout(inner.attempt, inner.attempt(call, &id, &mut sent)).await;
+        let (outcome, failure) = match ended {
+            Ok((Outcome::Accepted, _)) => return Sent { outcome: Outcome::Accepted, failure: None },
+            Ok(ended) => ended,
+            Err(_) if sent => (Outcome::Ambiguous, Failure::new("Graph did not answer in time")),
+            Err(_) => (Outcome::NotSent, Failure::new("there was no token in time")),
+        };
+        let client_request_id = sent.then_some(id);
+        Sent { outcome, failure: Some(Failure { client_request_id, ..failure }) }
     }
 }
 
 impl Inner {
-    async fn attempt(&self, call: Call, sent: &mut bool) -> Outcome {
-        let Some(token) = self.tokens.get().await else { return Outcome::NotSent };
+    async fn attempt(&self, call: Call, client_request_id: &str, sent: &mut bool) -> (Outcome, Failure) {
+        let Some(token) = self.tokens.get().await else {
+            return (Outcome::NotSent, Failure::new("there is no token"));
+        };
         if self.clock.now().mono > call.not_after {
-            return Outcome::NotSent;
+            return (Outcome::NotSent, Failure::new("it was too late to begin"));
         }
-        let request_id = uuid::Uuid::new_v4().to_string();
+        let secrets = [&token.secret, &token.client_secret];
         let (action, body) = wire::body(call.body, &self.session_id);
         let url = format!("{}{}/presence/{action}", self.users_url, call.object_id);
-        let request =
-            self.client.post(url).headers(headers(&token)).header("client-request-id", &request_id).body(body);
+        let headers = headers(&token);
+        let request = self.client.post(url).headers(headers).header("client-request-id", client_request_id).body(body);
         *sent = true;
         let answer = match request.send().await {
             Ok(response) => read(response).await,
             Err(error) => {
                 let outcome = if error.is_connect() { Outcome::NotSent } else { Outcome::Ambiguous };
-                self.log_failure(call, &chain(&error), &request_id);
-                return outcome;
+                // The address holds the object id; the log names people by their labels.
+                return (outcome, Failure::new(shown(&chain(&error.without_url()), &secrets)));
             }
         };
-        let Some(answer) = answer else { return Outcome::Ambiguous };
-        let outcome = answer.outcome(call.body == Body::Clear, token.role_missing, self.clock.now().wall);
+        let Some(answer) = answer else { return (Outcome::Ambiguous, Failure::new("the answer broke off")) };
+        let wall = self.clock.now().wall;
+        let outcome = answer.outcome(call.body == Body::Clear, token.role_missing, wall);
         if matches!(outcome, Outcome::Unauthorised | Outcome::Forbidden { .. }) {
             self.tokens.discard(token.generation);
         }
-        if outcome != Outcome::Accepted {
-            self.log_failure(call, &answer.describe(), &request_id);
-        }
-        outcome
-    }
-
-    fn log_failure(&self, call: Call, error: &str, client_request_id: &str) {
-        match self.telemetry.count("graph", "failed") {
-            Some(times) => {
-                tracing::warn!(user = %call.object_id, error, client_request_id, times, "A call to Graph failed.");
-            }
-            None => tracing::debug!(user = %call.object_id, error, client_request_id, "A call to Graph failed."),
-        }
+        let failure = Failure {
+            request_id: answer.request_id(&secrets),
+            retry_after: answer.retry_after(wall),
+            ..Failure::new(answer.describe(&secrets))
+        };
+        (outcome, failure)
     }
 }
 
@@ -197,15 +225,20 @@ fn headers(token: &Token) -> HeaderMap {
     headers
 }
 
-fn client(ca_file: Option<&std::path::Path>) -> Result<reqwest::Client, String> {
-    let mut tls = tls::client_config(ca_file)?;
+/// A client for one of the two addresses.
+fn client(config: &Config, url: &reqwest::Url) -> Result<reqwest::Client, String> {
+    let mut tls = tls::client_config(config.ca_file.as_deref())?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder();
+    // The environment's proxies serve what is outside; this machine they could not even reach.
+    let builder = if wire::is_loopback(url) { builder.no_proxy() } else { builder };
+    builder
         .tls_backend_preconfigured(tls)
         .retry(reqwest::retry::never())
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .pool_idle_timeout(Duration::from_secs(50))
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .http2_keep_alive_interval(Duration::from_secs(20))
         .http2_keep_alive_timeout(Duration::from_secs(10))
         .user_agent(concat!("presence-bridge/", env!("CARGO_PKG_VERSION")))
@@ -213,7 +246,12 @@ fn client(ca_file: Option<&std::path::Path>) -> Result<reqwest::Client, String> 
         .map_err(|error| format!("the HTTP client cannot be set up: {}", chain(&error)))
 }
 
-/// An error with its causes; reqwest's own text says little. URLs hold ids, never secrets.
+/// Somebody else's words as a log line may show them.
+fn shown(text: &str, secrets: &[&SecretString]) -> String {
+    redact(text, secrets).chars().take(SHOWN).flat_map(char::escape_debug).collect()
+}
+
+/// An error with its causes; reqwest's own text says little.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

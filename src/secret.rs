@@ -1,9 +1,10 @@
-//! Where a secret comes from. Read again at each use, so that a rotated file needs no restart; never printable.
+//! Where a secret comes from. Read again at each use, so that a rotated file needs no restart; never printable, not even
+//! where somebody else's words repeat it ([`redact`]).
 
 use std::fmt;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// The place of a secret.
 #[derive(Clone)]
@@ -43,4 +44,50 @@ impl SecretSource {
             }
         }
     }
+}
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// `text` by somebody else, without `secrets`, as they are or percent-encoded, and without anything that looks like a
+/// token. To be done before the text is cut or escaped: a part of a secret is not found any more.
+#[must_use]
+pub fn redact(text: &str, secrets: &[&SecretString]) -> String {
+    let secrets = || secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| !secret.is_empty());
+    let without = |text: &str| secrets().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED));
+    let plain = without(text);
+    let decoded = percent_decoded(&plain);
+    let hidden = secrets().any(|secret| decoded.contains(secret));
+    without_tokens(&if hidden { without(&decoded) } else { plain })
+}
+
+/// A token is three parts of base64; the first is a JSON object, and so begins with `eyJ`.
+fn without_tokens(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("eyJ") {
+        kept += &rest[..start];
+        kept += REDACTED;
+        rest = rest[start..].trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    }
+    kept + rest
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        let hex = tail.get(..2).filter(|_| *byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(value) => {
+                bytes.push(value);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

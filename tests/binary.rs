@@ -24,14 +24,22 @@ struct Bridge {
 impl Bridge {
     /// Starts it, and waits until it is subscribed.
     async fn start(broker: &Mosquitto, sandbox: &Sandbox, arguments: &[&str]) -> Bridge {
+        Bridge::at(broker, &sandbox.graph_url(), arguments, &[]).await
+    }
+
+    /// As above, with another address for Graph and token endpoint, and with these variables in its environment.
+    async fn at(broker: &Mosquitto, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("secret"), format!("{CANARY}\n")).unwrap();
         let path = dir.path().join("bridge.toml");
-        std::fs::write(&path, configuration(broker.port, &sandbox.graph_url(), "level = \"trace\"")).unwrap();
+        std::fs::write(&path, configuration(broker.port, url, "level = \"trace\"")).unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["run", "-c"])
             .arg(&path)
             .args(arguments)
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -284,6 +292,98 @@ async fn secrets_appear_in_no_output_at_trace() {
     }
 }
 
+/// Repeats what it was told: the secret where a token is asked for, the token where presence is to be set.
+async fn echo(request: axum::extract::Request) -> axum::response::Response {
+    use axum::response::IntoResponse;
+    let (head, body) = request.into_parts();
+    let body = String::from_utf8(axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+    if !head.uri.path().ends_with("/token") {
+        let bearer = head.headers["authorization"].to_str().unwrap().to_owned();
+        let message = format!("{bearer} of {CANARY} {}", percent(CANARY));
+        let error = serde_json::json!({ "error": { "code": bearer, "message": message } }).to_string();
+        return ([("request-id", bearer)], (axum::http::StatusCode::FORBIDDEN, error)).into_response();
+    }
+    static ASKED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    if ASKED.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+        let token = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"opaque-canary"}"#;
+        return token.into_response();
+    }
+    let error = serde_json::json!({
+        "error": "invalid_client", "error_codes": [7_000_215],
+        "error_description": format!("AADSTS7000215: Invalid client secret {CANARY} in {body}\r\nTrace ID: 1"),
+    });
+    (axum::http::StatusCode::UNAUTHORIZED, error.to_string()).into_response()
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn secrets_that_graph_and_entra_repeat_appear_in_no_output_at_trace() {
+    let Some(broker) = Mosquitto::start("binary echo", "").await else { return };
+    let url = crate::graph::server(echo).await;
+    let bridge = Bridge::at(&broker, &url, &[], &[]).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("the refusal is reported", || bridge.log().contains("A call to Graph failed.")).await;
+    until("the refused secret is reported", || bridge.log().contains("7000215")).await;
+    let (_, log) = bridge.terminate().await;
+    assert!(log.contains("[redacted]"), "{log}");
+    for secret in [CANARY, "opaque-canary", &percent(CANARY)] {
+        assert!(!log.contains(secret), "{secret} in the log:\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_one_line_with_the_label_and_both_request_ids() {
+    let Some(broker) = Mosquitto::start("binary failures", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let body = r#"{"error":{"code":"ServiceUnavailable","message":"Later."}}"#.to_owned();
+    let what = What::Status { status: 503, body, by_graph: true };
+    sandbox.tenant().lock().unwrap().fault(Fault { on: Match::Set, times: 2, what });
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    let (_, log) = bridge.terminate().await;
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("503")).collect();
+    let [first, second] = lines[..] else { panic!("a line for each of two failures:\n{log}") };
+    assert!(first.contains("WARN") && first.contains("times=1") && second.contains("DEBUG"), "{log}");
+    for line in [first, second] {
+        for part in ["user=\"alice\"", "client_request_id=", " request_id=\"00000000-", "ServiceUnavailable Later."] {
+            assert!(line.contains(part), "{part} is missing in {line}");
+        }
+    }
+    assert!(!log.contains(ALICE), "people are named by their labels:\n{log}");
+}
+
+#[tokio::test]
+async fn loopback_is_called_without_the_environments_proxies() {
+    let Some(broker) = Mosquitto::start("binary loopback proxy", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let closed = format!("http://127.0.0.1:{}", crate::support::mosquitto::free_port());
+    let proxies = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let environment = proxies.map(|name| (name, closed.as_str()));
+    let _bridge = Bridge::at(&broker, &sandbox.graph_url(), &[], &environment).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+}
+
+#[tokio::test]
+async fn everything_else_is_called_through_the_environments_proxies() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let Some(broker) = Mosquitto::start("binary proxy", "").await else { return };
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let _bridge = Bridge::at(&broker, "https://graph.invalid", &[], &[("HTTPS_PROXY", &url)]).await;
+    let asked = tokio::time::timeout(Duration::from_secs(10), async {
+        let (stream, _) = proxy.accept().await.unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.unwrap();
+        line
+    });
+    assert!(asked.await.unwrap().starts_with("CONNECT graph.invalid:443 "));
+}
+
 #[test]
 fn a_bad_configuration_is_exit_78_with_every_problem() {
     let dir = tempfile::tempdir().unwrap();
@@ -301,6 +401,60 @@ fn a_bad_configuration_is_exit_78_with_every_problem() {
             assert!(said.contains(part), "{part} is missing in:\n{said}");
         }
     }
+}
+
+/// Reads what the demo says until `enough`, at most fifteen seconds; then ends it.
+async fn demo(command: &mut Command, enough: impl Fn(&str) -> bool) -> String {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let said = Arc::new(Mutex::new(String::new()));
+    let (mut out, kept) = (child.stdout.take().unwrap(), Arc::clone(&said));
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(length @ 1..) = out.read(&mut bytes) {
+            kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+    });
+    let text = || said.lock().unwrap().clone();
+    for _ in 0..1_500 {
+        if enough(&text()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = text();
+    assert!(enough(&text), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn on_a_terminal_the_demos_table_stays_in_place_and_leases_count_down() {
+    let Some(script) = crate::support::mosquitto::program("script") else {
+        return crate::support::skipped("binary live table", "script of util-linux is not installed");
+    };
+    let program = format!("stty cols 80; exec {PROGRAM} demo");
+    let mut command = Command::new(script);
+    let said = demo(command.args(["-qefc", &program, "/dev/null"]), |said| {
+        said.contains("call@1001 0:19") && said.contains("call@1001 0:17")
+    })
+    .await;
+    // Each drawing goes back to the first line of the one before, and none is wider than the terminal.
+    assert!(said.matches("\x1b[5A").count() > 3, "a rule, a head and three people: {said:?}");
+    assert!(said.contains("\x1b[6A"), "Alice has two shares for a while: {said:?}");
+    let tables: Vec<&str> = said.split("\x1b[").filter(|part| part.contains("Offline/Offline")).collect();
+    for line in tables.iter().flat_map(|table| table.lines()) {
+        assert!(line.trim_end().chars().count() < 80, "{line:?}");
+    }
+    assert_eq!(said.matches("a meeting starts.").count(), 1, "{said:?}");
+}
+
+#[tokio::test]
+async fn elsewhere_the_demo_prints_its_table_at_each_sighting() {
+    let said =
+        demo(Command::new(PROGRAM).arg("demo"), |said| said.contains("sees alice") && said.contains("carol")).await;
+    assert!(!said.contains('\x1b'), "{said:?}");
+    assert_eq!(said.matches("person ").count(), 1, "{said}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::sandbox::tenant::{Request, Settings, Tenant};
+use presence_bridge::sandbox::tenant::{At, Request, Response, Settings, Tenant};
 use serde_json::{Value, json};
 
 use crate::support::ALICE;
@@ -10,35 +10,53 @@ use crate::support::ALICE;
 const MINUTE: u64 = 60_000;
 const SESSION: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 
+const TOKEN: &str = "/aaaaaaaa-0000-4000-8000-000000000001/oauth2/v2.0/token";
+const SCOPE: &str = "https%3A%2F%2Fgraph.microsoft.com%2F.default";
+const WALL_MS: i64 = 1_795_512_600_000;
+
 struct Client {
     tenant: Tenant,
     token: String,
     now_ms: u64,
+    /// Real time that has passed.
+    real_ms: i64,
 }
 
 impl Client {
     fn new() -> Client {
-        let mut client =
-            Client { tenant: Tenant::new(Settings::for_users([ALICE.to_owned()])), token: String::new(), now_ms: 0 };
-        let form = format!(
-            "client_id={SESSION}&client_secret=sandbox%2Dsecret&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default"
-        );
-        let (status, body) = client.request("POST", "/aaaaaaaa-0000-4000-8000-000000000001/oauth2/v2.0/token", form);
+        let tenant = Tenant::new(Settings::for_users([ALICE.to_owned()]));
+        let mut client = Client { tenant, token: String::new(), now_ms: 0, real_ms: 0 };
+        let (status, body) = client.token(&form("grant_type", SCOPE));
         assert_eq!((status, &body["expires_in"]), (200, &json!(3599)));
         client.token = body["access_token"].as_str().unwrap().to_owned();
         client
     }
 
+    fn send(&mut self, request: &Request) -> Response {
+        let wall_ms = WALL_MS + i64::try_from(self.now_ms).unwrap();
+        let at = At { virtual_ms: self.now_ms, wall_ms, real_ms: WALL_MS + self.real_ms };
+        self.tenant.handle(at, request).response
+    }
+
+    fn token(&mut self, form: &str) -> (u16, Value) {
+        let request = Request { body: form.as_bytes().to_vec(), ..token_request() };
+        read(&self.send(&request))
+    }
+
     fn request(&mut self, method: &str, path: &str, body: String) -> (u16, Value) {
-        let request = Request {
+        let request = self.presence(method, path, body);
+        read(&self.send(&request))
+    }
+
+    fn presence(&self, method: &str, path: &str, body: String) -> Request {
+        Request {
             method: method.to_owned(),
             path: path.to_owned(),
             authorization: Some(format!("Bearer {}", self.token)),
+            content_type: Some("application/json; charset=utf-8".to_owned()),
             body: body.into_bytes(),
             ..Request::default()
-        };
-        let response = self.tenant.handle(self.now_ms, 1_795_512_600_000, &request).response;
-        (response.status, serde_json::from_str(&response.body).unwrap_or_default())
+        }
     }
 
     fn set(&mut self, availability: &str, activity: &str, span: Option<&str>) -> (u16, Value) {
@@ -56,6 +74,180 @@ impl Client {
 
     fn seen_at(&mut self, now_ms: u64) -> String {
         self.tenant.seen(now_ms, ALICE).to_string()
+    }
+}
+
+fn read(response: &Response) -> (u16, Value) {
+    (response.status, serde_json::from_str(&response.body).unwrap_or_default())
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+}
+
+fn form(grant_key: &str, scope: &str) -> String {
+    format!("client_id={SESSION}&client_secret=sandbox%2Dsecret&{grant_key}=client_credentials&scope={scope}")
+}
+
+fn token_request() -> Request {
+    Request {
+        scheme: "https".to_owned(),
+        method: "POST".to_owned(),
+        path: TOKEN.to_owned(),
+        content_type: Some("application/x-www-form-urlencoded;charset=utf-8".to_owned()),
+        host: "localhost:8443".to_owned(),
+        ..Request::default()
+    }
+}
+
+/// The claims of a token.
+fn claims(token: &str) -> Value {
+    use base64::Engine;
+    let claims = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+}
+
+#[test]
+fn tokens_live_in_real_time() {
+    let mut client = Client::new();
+    let issued = WALL_MS / 1000;
+    assert_eq!((&claims(&client.token)["iat"], &claims(&client.token)["exp"]), (&json!(issued), &json!(issued + 3599)));
+    // A fast clock: a day has passed for Graph, ten seconds for the client.
+    (client.now_ms, client.real_ms) = (24 * 60 * MINUTE, 10_000);
+    assert_eq!(client.set("Busy", "InACall", None).0, 200);
+    client.real_ms = 3_599_000;
+    assert_eq!(client.set("Busy", "InACall", None).0, 401);
+}
+
+#[test]
+fn answers_are_dated_by_the_tenants_clock() {
+    let mut client = Client::new();
+    client.now_ms = 90_000;
+    let request = client.presence("GET", &format!("/v1.0/users/{ALICE}/presence"), String::new());
+    assert_eq!(header(&client.send(&request), "Date"), "Tue, 24 Nov 2026 09:31:30 GMT");
+}
+
+#[test]
+fn openid_addresses_follow_the_request_and_answer() {
+    let mut client = Client::new();
+    let tenant = "aaaaaaaa-0000-4000-8000-000000000001";
+    for (scheme, host) in [("http", "127.0.0.1:8080"), ("https", "sandbox:8443")] {
+        let path = format!("/{tenant}/v2.0/.well-known/openid-configuration");
+        let ask = |path| Request {
+            scheme: scheme.to_owned(),
+            host: host.to_owned(),
+            method: "GET".to_owned(),
+            path,
+            ..Request::default()
+        };
+        let (status, document) = read(&client.send(&ask(path)));
+        assert_eq!(status, 200);
+        let origin = format!("{scheme}://{host}");
+        for key in ["issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"] {
+            assert!(document[key].as_str().unwrap().starts_with(&origin), "{document}");
+        }
+        let keys = document["jwks_uri"].as_str().unwrap().strip_prefix(&origin).unwrap().to_owned();
+        assert_eq!(read(&client.send(&ask(keys))), (200, json!({ "keys": [] })));
+    }
+}
+
+#[test]
+fn the_token_endpoint_refuses_in_order() {
+    let mut client = Client::new();
+    let own = "https%3A%2F%2Flocalhost%3A8443%2F.default";
+    for (form, status, error, number) in [
+        (form("grant_type", SCOPE), 200, "", 0),
+        (form("grant_type", own), 200, "", 0),
+        (form("other", SCOPE), 400, "invalid_request", 900_144),
+        (form("grant_type", SCOPE).replace("client_credentials", "password"), 400, "unsupported_grant_type", 70003),
+        (form("grant_type", SCOPE).replace(SESSION, "nobody"), 400, "unauthorized_client", 700_016),
+        (form("grant_type", SCOPE).replace("sandbox%2D", ""), 401, "invalid_client", 7_000_215),
+        (form("grant_type", ""), 400, "invalid_scope", 1_002_012),
+        (form("grant_type", "https%3A%2F%2Fgraph.microsoft.com%2FUser.Read"), 400, "invalid_scope", 1_002_012),
+        (form("grant_type", "https%3A%2F%2Fgraph.microsoft.us%2F.default"), 400, "invalid_scope", 70011),
+        (form("grant_type", "https%3A%2F%2Fmanagement.azure.com%2F.default"), 400, "invalid_scope", 70011),
+        (form("grant_type", &format!("{SCOPE}+{own}")), 400, "invalid_scope", 28000),
+    ] {
+        let (got, body) = client.token(&form);
+        assert_eq!(got, status, "{form}: {body}");
+        if status != 200 {
+            assert_eq!((&body["error"], &body["error_codes"]), (&json!(error), &json!([number])), "{form}");
+        }
+    }
+    let no_form = Request {
+        content_type: Some("application/json".to_owned()),
+        body: form("grant_type", SCOPE).into_bytes(),
+        ..token_request()
+    };
+    assert_eq!(read(&client.send(&no_form)).1["error_codes"], json!([900_144]));
+}
+
+#[test]
+fn a_refused_token_is_explained_as_entra_does() {
+    let mut client = Client::new();
+    client.now_ms = 90_000;
+    let refused = |id: Option<&str>, more: &str| Request {
+        client_request_id: id.map(str::to_owned),
+        body: format!("{}{more}", form("grant_type", "nonsense")).into_bytes(),
+        ..token_request()
+    };
+    // As a header (Python) or as a field of the form (Node).
+    for request in [refused(Some("corr-1"), ""), refused(None, "&client-request-id=corr-1")] {
+        let (_, body) = read(&client.send(&request));
+        let trace = body["trace_id"].as_str().unwrap();
+        let lines: Vec<&str> = body["error_description"].as_str().unwrap().split("\r\n").collect();
+        assert!(lines[0].starts_with("AADSTS1002012: "), "{lines:?}");
+        let rest = [
+            format!("Trace ID: {trace}"),
+            "Correlation ID: corr-1".to_owned(),
+            "Timestamp: 2026-11-24 09:31:30Z".to_owned(),
+        ];
+        assert_eq!(lines[1..], rest);
+        assert_eq!((&body["correlation_id"], &body["timestamp"]), (&json!("corr-1"), &json!("2026-11-24 09:31:30Z")));
+    }
+}
+
+#[test]
+fn basic_client_credentials_are_accepted() {
+    use base64::Engine;
+    let mut client = Client::new();
+    client.tenant.settings().secrets = vec!["s~:/+ä?".to_owned()];
+    let body = format!("grant_type=client_credentials&scope={SCOPE}").into_bytes();
+    for (secret, status) in [("s~%3A%2F%2B%C3%A4%3F", 200), ("wrong", 401)] {
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{SESSION}:{secret}"));
+        let request = Request { authorization: Some(format!("Basic {basic}")), body: body.clone(), ..token_request() };
+        assert_eq!(client.send(&request).status, status, "{secret}");
+    }
+}
+
+#[test]
+fn a_body_must_say_that_it_is_json() {
+    let mut client = Client::new();
+    let path = format!("/v1.0/users/{ALICE}/presence/setPresence");
+    let body = json!({ "sessionId": SESSION, "availability": "Busy", "activity": "InACall" }).to_string();
+    for (content_type, status) in [
+        (Some("application/json"), 200),
+        (Some("Application/JSON;charset=utf-8"), 200),
+        (Some("text/plain"), 415),
+        (Some("application/x-www-form-urlencoded"), 415),
+        (None, 415),
+    ] {
+        let request = client.presence("POST", &path, body.clone());
+        let request = Request { content_type: content_type.map(str::to_owned), ..request };
+        assert_eq!(client.send(&request).status, status, "{content_type:?}");
+    }
+}
+
+#[test]
+fn each_missing_field_is_named() {
+    let mut client = Client::new();
+    let path = format!("/v1.0/users/{ALICE}/presence/setPresence");
+    for (field, name) in [("sessionId", "SessionId"), ("availability", "Availability"), ("activity", "Activity")] {
+        let mut body = json!({ "sessionId": SESSION, "availability": "Busy", "activity": "InACall" });
+        body.as_object_mut().unwrap().remove(field);
+        let (status, answer) = client.request("POST", &path, body.to_string());
+        let message = format!("[{name}]: The {name} field is required.");
+        assert_eq!((status, &answer["error"]["message"]), (400, &json!(message)));
     }
 }
 
@@ -89,6 +281,17 @@ fn durations_and_pairs_are_checked() {
         ("PT300S", 200),
         ("PT4H", 200),
         ("PT4H1S", 400),
+        ("PT4M59.9S", 400),
+        ("PT4M59.999999999S", 400),
+        ("PT5M0.5S", 200),
+        ("PT3H59M59.9S", 200),
+        ("PT4H0.1S", 400),
+        ("PT4H0.000000001S", 400),
+        ("PT240M", 200),
+        ("P0DT5M", 200),
+        ("P1D", 400),
+        ("P1M", 400),
+        ("", 400),
         ("1:00:00", 400),
         ("banana", 400),
     ] {
@@ -145,7 +348,13 @@ fn the_1501st_call_in_a_window_is_throttled() {
     for _ in 0..1500 {
         assert_eq!(client.set("Busy", "InACall", None).0, 200);
     }
-    assert_eq!(client.set("Busy", "InACall", None).0, 429);
+    let (status, answer) = client.set("Busy", "InACall", None);
+    let inner = json!({
+        "code": "429", "date": "2026-11-24T09:30:10", "message": "Please retry after",
+        "request-id": answer["error"]["innerError"]["request-id"], "status": "429",
+    });
+    assert_eq!((status, &answer["error"]["innerError"]), (429, &inner));
+    assert_eq!(answer["error"]["code"], "TooManyRequests");
     client.now_ms = 30_000;
     assert_eq!(client.set("Busy", "InACall", None).0, 200);
 }

@@ -3,6 +3,7 @@
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
 //! * `rules`, `configuration`: mapping and configuration files.
 //! * `tenant`: the model itself, against what Graph documents.
+//! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto. `graph`: the adapter against the sandbox over sockets.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `figures`: measured and printed, never asserted.
@@ -18,6 +19,7 @@ mod graph;
 mod house;
 mod mqtt;
 mod rules;
+mod sandbox;
 mod stories;
 mod support;
 mod tenant;

@@ -1,6 +1,7 @@
 //! Notable events of the loop: for each the counter and the log line, in one place, so that they cannot drift.
 //! WARN recovers by itself; ERROR is for somebody to act on.
 
+use crate::graph::{Failure, Sent};
 use crate::presence::{Alarm, Applied, Cause, Outcome, PersonId, Presence, Reason, Step};
 use crate::telemetry::Telemetry;
 
@@ -104,10 +105,10 @@ pub(super) fn outcome(
     to: Option<Presence>,
     cause: Cause,
     because: &str,
-    outcome: Outcome,
+    sent: &Sent,
 ) {
     let to_name = to.map_or("none", Presence::as_str);
-    let name = match outcome {
+    let name = match sent.outcome {
         Outcome::Accepted => "accepted",
         Outcome::Throttled { .. } => "throttled",
         Outcome::NotSent => "not_sent",
@@ -118,15 +119,29 @@ pub(super) fn outcome(
         Outcome::Refused => "refused",
     };
     let due = telemetry.count("call", name);
-    match (outcome, cause) {
+    match (sent.outcome, cause) {
         (Outcome::Accepted, Cause::Refresh) => tracing::debug!(user, to = to_name, "Presence refreshed."),
         (Outcome::Accepted, Cause::Change) => tracing::info!(user, from, to = to_name, because, "Presence set."),
-        _ => {
-            // Each failure at DEBUG; the first of its kind in a minute at WARN.
-            tracing::debug!(user, to = to_name, outcome = name, "Call not accepted.");
-            if let Some(times) = due {
-                tracing::warn!(outcome = name, times, user, to = to_name, "Calls to Graph are not accepted.");
-            }
-        }
+        _ => failed(user, to_name, name, sent.failure.as_ref(), due),
+    }
+}
+
+/// One line for each failure: the first of its kind in a minute at WARN, the others at DEBUG.
+fn failed(user: &str, to: &str, outcome: &str, failure: Option<&Failure>, due: Option<u64>) {
+    let error = failure.map_or("unknown", |failure| &failure.error);
+    let client_request_id = failure.and_then(|failure| failure.client_request_id.as_deref());
+    let request_id = failure.and_then(|failure| failure.request_id.as_deref());
+    let retry_after_s = failure.and_then(|failure| failure.retry_after).map(|span| span.as_secs_f64());
+    macro_rules! line {
+        ($level:ident $(, $times:ident)?) => {
+            tracing::$level!(
+                user, to, outcome, error, client_request_id, request_id, retry_after_s, $($times,)?
+                "A call to Graph failed."
+            )
+        };
+    }
+    match due {
+        Some(times) => line!(warn, times),
+        None => line!(debug),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::report::AlarmText;
-use crate::presence::{Held, Level, ShareView, Timestamp, View};
+use crate::presence::{Deadline, Held, Level, Mono, Now, ShareView, Timestamp, View};
 
 /// The retained status of a bridge that is gone.
 pub(super) const OFFLINE: &str = r#"{"state":"offline"}"#;
@@ -14,9 +14,10 @@ pub(super) fn online<'a>(alarms: impl Iterator<Item = &'a AlarmText>) -> String 
     json!({ "state": "online", "version": env!("CARGO_PKG_VERSION"), "alarms": alarms }).to_string()
 }
 
-/// A person, for busy lights and dashboards.
-pub(super) fn person(view: &View<'_>) -> String {
-    let on: Vec<String> = view.shares().filter(|share| share.level == Level::On).map(|share| name(&share)).collect();
+/// A person, for busy lights and dashboards. `until`: the ends of the shares in `on`, if nothing more is heard; a renewal
+/// alone is not published.
+pub(super) fn person(view: &View<'_>, now: Now) -> String {
+    let on: Vec<ShareView<'_>> = view.shares().filter(|share| share.level == Level::On).collect();
     json!({
         "wanted": view.wanted().map(|pair| pair.as_str()),
         "held": match view.held() {
@@ -25,9 +26,17 @@ pub(super) fn person(view: &View<'_>) -> String {
         },
         "because": view.because().map(|share| name(&share)),
         "since": view.because().map(|share| rfc3339(share.since)),
-        "on": on,
+        "on": on.iter().map(name).collect::<Vec<_>>(),
+        "until": on.iter().map(|share| on_wall(share.until, now).map(rfc3339)).collect::<Vec<_>>(),
     })
     .to_string()
+}
+
+/// A deadline as people read clocks; `None` for never.
+fn on_wall(deadline: Deadline, now: Now) -> Option<Timestamp> {
+    let mono = (deadline.mono != Mono::MAX).then(|| now.wall + deadline.mono.since(now.mono));
+    let wall = (deadline.wall != Timestamp::MAX).then_some(deadline.wall);
+    mono.into_iter().chain(wall).min()
 }
 
 pub(super) fn held(held: Held) -> &'static str {

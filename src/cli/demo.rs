@@ -1,12 +1,17 @@
 //! `demo`: the main job on a fresh machine. Embedded broker, simulated Graph and the real bridge between them, over real
 //! sockets; a scripted minute at three desks; a live table. `--once` plays it faster and judges what colleagues saw.
 
-use std::io::{IsTerminal, Write};
+mod table;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use self::table::{Row, Screen};
 use super::{block_on, finish, logs, run};
 use crate::bridge::OnStop;
 use crate::clock::Clock;
@@ -22,6 +27,9 @@ use crate::telemetry::Telemetry;
 const FAST: u32 = 8;
 /// After a step, what colleagues see is right within this, on the demo's clock.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// The table is looked at again this often.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -129,10 +137,11 @@ pub fn demo(args: &Args) -> ExitCode {
         logs::start(&config.log);
     }
     config.on_stop = crate::config::OnStop::Clear;
-    finish(block_on(play(args.once, config)).flatten())
+    finish(block_on(play(args, config)).flatten())
 }
 
-async fn play(once: bool, mut config: Config) -> Result<(), String> {
+async fn play(args: &Args, mut config: Config) -> Result<(), String> {
+    let once = args.once;
     let clock = Clock::faster(if once { FAST } else { 1 });
     let stand_ins = StandIns::start(&clock, &mut config, true).await?;
     let port = stand_ins.broker_port().unwrap_or_default();
@@ -141,20 +150,25 @@ async fn play(once: bool, mut config: Config) -> Result<(), String> {
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let bridge = run::connect(config, clock.clone(), false)?;
     let bridge = tokio::spawn(bridge.run(async move { stopped.await.unwrap_or(OnStop::Clear) }));
-    let stage = Stage::new(clock, stand_ins, people, port)?;
-    println!("Simulated Graph at {}, embedded broker at mqtt://127.0.0.1:{port}.", stage.stand_ins.graph_url());
-    let wrong = stage.script(once).await;
+    println!("Simulated Graph at {}, embedded broker at mqtt://127.0.0.1:{port}.", stand_ins.graph_url());
+    // Log lines between would tear the table apart.
+    let logs = args.verbose && std::io::stderr().is_terminal();
+    let screen = Screen::new(std::io::stdout().is_terminal() && !once && !logs);
+    let stage = Stage::new(clock, stand_ins, people, port, screen)?;
+    let wrong = tokio::select! {
+        wrong = stage.script(once) => wrong,
+        never = stage.watch(), if stage.is_live() => match never {},
+    };
     if once {
         println!("{} of {} sightings as scripted.", sightings() - wrong.len(), sightings());
     } else {
-        println!("That was the script. It stays up for you (Ctrl-C ends it):");
-        println!("  mosquitto_pub -p {port} -t pbx/devstate/PJSIP/1001 -m INUSE");
-        println!(
-            "  mosquitto_pub -p {port} -t presence-bridge/in/carol/meeting -m '{{\"on\": true, \"for\": \"30s\"}}'"
-        );
+        stage.say("That was the script. It stays up for you (Ctrl-C ends it):");
+        stage.say(&format!("  mosquitto_pub -p {port} -t pbx/devstate/PJSIP/1001 -m INUSE"));
+        let payload = r#"'{"on": true, "for": "30s"}'"#;
+        stage.say(&format!("  mosquitto_pub -p {port} -t presence-bridge/in/carol/meeting -m {payload}"));
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
-            () = stage.watch() => {}
+            never = stage.watch() => match never {},
         }
     }
     let _gone = stop.send(OnStop::Clear);
@@ -174,11 +188,19 @@ struct Stage {
     stand_ins: StandIns,
     people: Vec<(String, String)>,
     desks: mqtt::Handle,
-    heard: tokio::sync::Mutex<(mqtt::Events, Vec<serde_json::Value>)>,
+    /// What the bridge publishes, and the last of it for each person.
+    heard: RefCell<(mqtt::Events, Vec<serde_json::Value>)>,
+    screen: RefCell<Screen>,
 }
 
 impl Stage {
-    fn new(clock: Clock, stand_ins: StandIns, people: Vec<(String, String)>, port: u16) -> Result<Self, String> {
+    fn new(
+        clock: Clock,
+        stand_ins: StandIns,
+        people: Vec<(String, String)>,
+        port: u16,
+        screen: Screen,
+    ) -> Result<Self, String> {
         let config = mqtt::Config {
             host: "127.0.0.1".to_owned(),
             port,
@@ -196,7 +218,16 @@ impl Stage {
         let (desks, events) = mqtt::start(config, clock.clone(), Telemetry::new(clock.clone()))?;
         let states = vec![serde_json::Value::Null; people.len()];
         let start = clock.now().mono;
-        Ok(Stage { clock, start, stand_ins, people, desks, heard: tokio::sync::Mutex::new((events, states)) })
+        let (heard, screen) = (RefCell::new((events, states)), RefCell::new(screen));
+        Ok(Stage { clock, start, stand_ins, people, desks, heard, screen })
+    }
+
+    fn say(&self, line: &str) {
+        self.screen.borrow_mut().say(line);
+    }
+
+    fn is_live(&self) -> bool {
+        self.screen.borrow().is_live()
     }
 
     /// Plays the script; returns what was not seen as it says.
@@ -205,18 +236,18 @@ impl Stage {
         for (at, event) in SCRIPT {
             self.wait_until(self.start + Duration::from_secs(*at), once).await;
             match event {
-                Event::Say(line) => println!("{at:>3} s  {line}"),
+                Event::Say(line) => self.say(&format!("{at:>3} s  {line}")),
                 Event::Publish(topic, payload) => self.publish(topic, payload).await,
                 Event::Throttle => self.throttle(),
                 Event::See(who, what) => {
                     let seen = self.wait_to_see(who, what).await;
                     let mark = if seen == *what { "as scripted" } else { "NOT as scripted" };
-                    println!("{at:>3} s  A colleague sees {who}: {seen} ({mark})");
+                    self.say(&format!("{at:>3} s  A colleague sees {who}: {seen} ({mark})"));
                     if seen != *what {
                         wrong.push(format!("at {at} s colleagues should see {who} as {what}, they saw {seen}"));
                     }
-                    if !once {
-                        self.table().await;
+                    if !once && !self.is_live() {
+                        self.show();
                     }
                 }
             }
@@ -262,22 +293,31 @@ impl Stage {
         }
     }
 
-    async fn watch(&self) {
+    /// Keeps the table true: in place on a terminal, else printed when colleagues see something else.
+    async fn watch(&self) -> Infallible {
         let mut last = String::new();
         loop {
             let now: String = self.people.iter().map(|(label, _)| self.seen(label)).collect();
-            if now != last {
-                self.table().await;
+            if self.is_live() || now != last {
+                self.show();
                 last = now;
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(TICK).await;
         }
     }
 
-    /// Person, shares, wanted, seen, why: the first four as the bridge publishes them, `seen` as Graph tells colleagues.
-    async fn table(&self) {
-        let mut heard = self.heard.lock().await;
-        let (events, states) = &mut *heard;
+    fn show(&self) {
+        self.hear();
+        let now = self.clock.now();
+        let (_, states) = &*self.heard.borrow();
+        let rows = self.people.iter().zip(states);
+        let rows: Vec<Row> =
+            rows.map(|((label, _), state)| Row::new(label, state, self.seen(label), now.wall)).collect();
+        self.screen.borrow_mut().show(now.mono.since(self.start), &rows);
+    }
+
+    fn hear(&self) {
+        let (events, states) = &mut *self.heard.borrow_mut();
         while let Some(event) = events.try_next() {
             let mqtt::Event::Publish(publish) = event else { continue };
             let topic = String::from_utf8_lossy(&publish.topic).into_owned();
@@ -286,24 +326,6 @@ impl Stage {
                 states[at] = serde_json::from_slice(&publish.payload).unwrap_or_default();
             }
         }
-        let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let mut text = format!(
-            "{bold}       {:<7} {:<24} {:<24} {:<24} {}{plain}\n",
-            "person", "shares that are on", "wanted", "colleagues see", "because"
-        );
-        for ((label, _), state) in self.people.iter().zip(states.iter()) {
-            let on: Vec<&str> =
-                state["on"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
-            text += &format!(
-                "       {label:<7} {:<24} {:<24} {:<24} {}\n",
-                on.join(", "),
-                state["wanted"].as_str().unwrap_or("-"),
-                self.seen(label),
-                state["because"].as_str().unwrap_or("-"),
-            );
-        }
-        // A closed terminal is no reason to fail.
-        let _written = std::io::stdout().write_all(text.as_bytes());
     }
 
     async fn end(self) {

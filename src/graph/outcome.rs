@@ -1,12 +1,13 @@
 //! What an answer means. Pure: status, headers and body in, outcome out.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderMap;
+use secrecy::SecretString;
 
 use super::retry_after::retry_after;
+use super::shown;
 use crate::presence::{Outcome, Timestamp};
-
-/// As much of Graph's own words as a log line shows.
-const SHOWN: usize = 200;
 
 /// An answer to a call.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ impl Answer {
     #[must_use]
     pub fn outcome(&self, clear: bool, role_missing: bool, now: Timestamp) -> Outcome {
         if self.status == 429 {
-            return Outcome::Throttled { retry_after: retry_after(&self.headers, now) }; // whoever says so
+            return Outcome::Throttled { retry_after: self.retry_after(now) }; // whoever says so
         }
         if !self.is_by_graph() {
             return Outcome::Ambiguous;
@@ -54,13 +55,23 @@ impl Answer {
         Some((text("code")?, text("message").unwrap_or_default()))
     }
 
-    /// For a log line: status, Graph's code and words, its request-id; escaped and capped.
+    /// How long whoever answered wants to be left alone, whatever the status; `now` as in [`Answer::outcome`].
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        retry_after(&self.headers, now)
+    }
+
+    /// For a log line: status, Graph's code and words; without these secrets, should the answer repeat them, escaped and
+    /// capped.
+    #[must_use]
+    pub fn describe(&self, secrets: &[&SecretString]) -> String {
         let (code, message) = self.error().unwrap_or_else(|| ("no error of Graph's".into(), String::new()));
-        let id = self.headers.get("request-id").and_then(|id| id.to_str().ok()).unwrap_or("none");
-        let text = format!("{} {code} {message}", self.status);
-        let shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-        format!("{shown} (request-id {id})")
+        shown(format!("{} {code} {message}", self.status).trim_end(), secrets)
+    }
+
+    /// The name that Graph gave the request, for its support; made fit for a log line in the same way.
+    #[must_use]
+    pub fn request_id(&self, secrets: &[&SecretString]) -> Option<String> {
+        self.headers.get("request-id").and_then(|id| id.to_str().ok()).map(|id| shown(id, secrets))
     }
 }

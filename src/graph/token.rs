@@ -13,14 +13,15 @@ use async_trait::async_trait;
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
-use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Transport};
+use azure_core::http::headers::Headers;
+use azure_core::http::{AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, Transport};
 use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use super::{Config, chain, wire};
+use super::{Config, chain, read, shown};
 use crate::clock::Clock;
 use crate::presence::Mono;
 use crate::telemetry::Telemetry;
@@ -42,6 +43,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) secret: SecretString,
+    /// What it was asked for with, so that it can be kept out of the log.
+    pub(super) client_secret: SecretString,
     ends: Mono,
     pub(super) generation: u64,
     pub(super) role_missing: bool,
@@ -61,27 +64,30 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Tokens {
     state: Arc<watch::Sender<State>>,
-    refused: Arc<Notify>,
     clock: Clock,
 }
 
 impl Tokens {
     /// Starts the task. It ends when the last [`Tokens`] is gone.
-    pub(super) fn start(config: Config, client: reqwest::Client, clock: Clock, telemetry: Telemetry) -> Self {
+    pub(super) fn start(
+        client: reqwest::Client,
+        login: reqwest::Url,
+        config: Config,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> Self {
         let state = Arc::new(watch::Sender::new(State::Fetching));
-        let refused = Arc::new(Notify::new());
         let keeper = Keeper {
             config,
-            client,
+            login: Login { client, url: login },
             clock: clock.clone(),
             telemetry,
             state: Arc::downgrade(&state),
-            refused: Arc::clone(&refused),
             generation: 0,
             failures: 0,
         };
         tokio::spawn(keeper.run());
-        Tokens { state, refused, clock }
+        Tokens { state, clock }
     }
 
     /// A token that is good now; waits while the first is under way. `None`: there is none to be had at present.
@@ -99,26 +105,22 @@ impl Tokens {
 
     /// Graph refused this token: drop it and fetch another, once for all who were refused with it.
     pub(super) fn discard(&self, generation: u64) {
-        let dropped = self.state.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let same = matches!(state, State::Ready(token) if token.generation == generation);
             if same {
                 *state = State::Fetching;
             }
             same
         });
-        if dropped {
-            self.refused.notify_one();
-        }
     }
 }
 
 struct Keeper {
     config: Config,
-    client: reqwest::Client,
+    login: Login,
     clock: Clock,
     telemetry: Telemetry,
     state: std::sync::Weak<watch::Sender<State>>,
-    refused: Arc<Notify>,
     generation: u64,
     failures: u32,
 }
@@ -137,11 +139,12 @@ impl Keeper {
                 Ok(Err(refusal)) => self.failed(&state, &refusal),
                 Err(_) => self.failed(&state, &Refusal::passing("the token endpoint did not answer in time".into())),
             };
-            drop(state);
+            let mut state = { state }.subscribe();
             tokio::time::sleep(APART).await;
+            // Fetching again: the token was refused. One refused while this fetch was under way has its successor already.
             tokio::select! {
                 () = tokio::time::sleep(wait.saturating_sub(APART)) => {}
-                () = self.refused.notified() => {}
+                refused = state.wait_for(|state| matches!(state, State::Fetching)) => if refused.is_err() { return },
             }
         }
     }
@@ -179,12 +182,12 @@ impl Keeper {
             remedy: "make the file named in [graph] client_secret_file readable for the bridge",
             permanent: false,
         })?;
-        let credential = self.credential(&secret).map_err(|error| Refusal::passing(chain(&error)))?;
+        let credential = self.credential(&secret).map_err(|error| Refusal::of(&error, &secret))?;
         let scope = format!("{}/.default", self.config.graph_url.trim_end_matches('/'));
         // Against the sandbox the audience is still Graph's: its address is not a resource.
         let scope = if is_custom(&self.config) { "https://graph.microsoft.com/.default".to_owned() } else { scope };
         let asked = self.clock.real();
-        let got = credential.get_token(&[&scope], None).await.map_err(|error| Refusal::of(&error))?;
+        let got = credential.get_token(&[&scope], None).await.map_err(|error| Refusal::of(&error, &secret))?;
         let wall = self.clock.real_wall().as_millis() / 1000;
         let life = u64::try_from(got.expires_on.unix_timestamp() - wall).unwrap_or(0);
         let life = Duration::from_secs(life);
@@ -196,27 +199,21 @@ impl Keeper {
                 "The token for Graph does not carry Presence.ReadWrite.All."
             );
         }
-        let secret = SecretString::from(got.token.secret().to_owned());
+        let (token, client_secret) = (SecretString::from(got.token.secret().to_owned()), secret);
         let ends = asked + life.saturating_sub(MARGIN.min(life / 10));
-        Ok((Token { secret, ends, generation: self.generation, role_missing }, life))
+        Ok((Token { secret: token, client_secret, ends, generation: self.generation, role_missing }, life))
     }
 
     fn credential(&self, secret: &SecretString) -> azure_core::Result<Arc<ClientSecretCredential>> {
-        let login = self.config.login_url.trim_end_matches('/').to_owned();
-        let (authority_host, transport): (String, Arc<dyn HttpClient>) = match login.strip_prefix("http://") {
-            // azure_identity insists on https; on loopback we send it to the plain port all the same.
-            Some(_) => {
-                let to = wire::origin(&login)
-                    .map_err(|problem| azure_core::Error::with_message(ErrorKind::Other, problem))?;
-                ("https://login.invalid".to_owned(), Arc::new(Loopback { client: self.client.clone(), to }))
-            }
-            None => (login, Arc::new(self.client.clone())),
-        };
         let mut cloud = CustomConfiguration::default();
-        cloud.authority_host = authority_host;
+        // azure_identity insists on https; on loopback we send it to the plain port all the same.
+        cloud.authority_host = match self.login.url.scheme() {
+            "https" => self.config.login_url.trim_end_matches('/').to_owned(),
+            _ => "https://login.invalid".to_owned(),
+        };
         let client_options = ClientOptions {
             cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
-            transport: Some(Transport::new(transport)),
+            transport: Some(Transport::new(Arc::new(self.login.clone()))),
             retry: RetryOptions::none(),
             ..ClientOptions::default()
         };
@@ -235,22 +232,44 @@ fn is_custom(config: &Config) -> bool {
     !["https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"].contains(&url)
 }
 
-/// Sends what is meant for `https://login.invalid` to a plain port on loopback.
-#[derive(Debug)]
-struct Loopback {
+/// The way to the token endpoint for azure_identity: as much of an answer as of Graph's, and plain http on loopback.
+#[derive(Clone, Debug)]
+struct Login {
     client: reqwest::Client,
-    to: reqwest::Url,
+    url: reqwest::Url,
 }
 
 #[async_trait]
-impl HttpClient for Loopback {
+impl HttpClient for Login {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let mut request = request.clone();
-        let mut url = self.to.clone();
-        url.set_path(request.url().path());
-        url.set_query(request.url().query());
-        *request.url_mut() = url;
-        self.client.execute_request(&request).await
+        let mut url = request.url().clone();
+        if self.url.scheme() == "http" {
+            url = self.url.clone();
+            url.set_path(request.url().path());
+            url.set_query(request.url().query());
+        }
+        let Body::Bytes(body) = request.body().clone() else {
+            return Err(azure_core::Error::with_message(ErrorKind::Other, "a request for a token is never a stream"));
+        };
+        let mut post = self.client.post(url).body(body);
+        for (name, value) in request.headers().iter() {
+            post = post.header(name.as_str(), value.as_str());
+        }
+        let failed = |error| azure_core::Error::with_error(ErrorKind::Io, error, "no answer");
+        let answer = read(post.send().await.map_err(failed)?).await;
+        let answer = answer.ok_or_else(|| azure_core::Error::with_message(ErrorKind::Io, "the answer broke off"))?;
+        let body = if answer.status < 400 { answer.body } else { numbers_only(answer.body) };
+        Ok(AsyncRawResponse::from_bytes(answer.status.into(), Headers::new(), body))
+    }
+}
+
+/// An error of Entra's without its description. azure_identity 1.0.0 cannot read one with escapes in it, as Entra's line
+/// breaks are, and then the number is lost too; and the words of a description are nobody's to vouch for.
+fn numbers_only(body: Vec<u8>) -> Vec<u8> {
+    let error: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+    match error.as_ref().and_then(|error| error.get("error_codes")) {
+        Some(codes) => serde_json::json!({ "error_codes": codes, "error_description": "" }).to_string().into_bytes(),
+        None => body,
     }
 }
 
@@ -266,7 +285,8 @@ impl Refusal {
         Refusal { text, remedy: "check that the token endpoint can be reached from here", permanent: false }
     }
 
-    fn of(error: &azure_core::Error) -> Self {
+    /// Nobody promises that an error does not repeat what was asked: the secret is taken out.
+    fn of(error: &azure_core::Error, secret: &SecretString) -> Self {
         let mut source: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(cause) = source {
             if let Some(error) = cause.downcast_ref::<azure_core::Error>()
@@ -275,11 +295,12 @@ impl Refusal {
                 let code = error_code.clone().unwrap_or_default();
                 let (meaning, remedy) = explain(&code);
                 let permanent = (400..500).contains(&u16::from(*status)) && u16::from(*status) != 429;
-                return Refusal { text: format!("{} AADSTS{code}: {meaning}", u16::from(*status)), remedy, permanent };
+                let text = format!("{} AADSTS{code}: {meaning}", u16::from(*status));
+                return Refusal { text: shown(&text, &[secret]), remedy, permanent };
             }
             source = cause.source();
         }
-        Refusal::passing(chain(error))
+        Refusal::passing(shown(&chain(error), &[secret]))
     }
 }
 

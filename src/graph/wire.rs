@@ -38,11 +38,16 @@ fn iso8601(span: Duration) -> String {
 /// The parts of an address that may be called: https anywhere, http on loopback only.
 pub(super) fn origin(url: &str) -> Result<reqwest::Url, &'static str> {
     let url: reqwest::Url = url.parse().map_err(|_| "is not a URL")?;
-    let host = url.host_str().ok_or("has no host")?.trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    url.host_str().ok_or("has no host")?;
     match url.scheme() {
         "https" => Ok(url),
-        "http" if loopback => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
         _ => Err("must be https; plain http is for loopback only"),
     }
+}
+
+/// Whether an address is on this machine.
+pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -149,8 +149,9 @@ impl Share {
     /// Whether nothing can bring it back. A share that only deafness ended waits for the replay that may restore it; one
     /// that its `until` ended waits for a later one, as long as its lease would have lasted.
     fn is_over(&self, now: Now) -> bool {
-        let awaited = self.said != Say::Unknown || self.until.is_some_and(|until| until > now.wall);
-        self.on_until.reached(now) && self.off_until.reached(now) && !(awaited && !self.lease.reached(now))
+        let said_enough = self.said == Say::Unknown && self.until.is_none_or(|until| until <= now.wall);
+        let over = self.on_until.reached(now) && self.off_until.reached(now);
+        over && (said_enough || self.lease.reached(now))
     }
 
     fn hear(&mut self, now: Now) {

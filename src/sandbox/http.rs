@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -12,12 +13,17 @@ use axum::response::Response as HttpResponse;
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::tenant::{Delivery, Request, Response, Settings, Tenant};
+use super::tenant::{At, Delivery, Request, Response, Settings, Tenant};
 use crate::clock::Clock;
+
+/// A client that does not finish its handshake in this time is gone.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+/// As many may be at it at once; more wait in the kernel's queue.
+const HANDSHAKES: usize = 256;
 
 /// What to start.
 #[derive(Debug)]
@@ -44,6 +50,7 @@ pub struct Sandbox {
 struct Shared {
     tenant: Arc<Mutex<Tenant>>,
     clock: Clock,
+    scheme: &'static str,
 }
 
 impl Sandbox {
@@ -53,20 +60,22 @@ impl Sandbox {
     /// There is none, or the certificate cannot be made.
     pub async fn start(options: Options) -> Result<Sandbox, String> {
         let tenant = Arc::new(Mutex::new(Tenant::new(options.settings)));
-        let shared = Shared { tenant: Arc::clone(&tenant), clock: options.clock };
+        let scheme = if options.tls { "https" } else { "http" };
+        let shared = Shared { tenant: Arc::clone(&tenant), clock: options.clock, scheme };
         let router = Router::new().fallback(serve).with_state(shared);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(address).await.map_err(|error| format!("no port for the sandbox: {error}"))?;
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
         let (stop, mut stopped) = watch::channel(false);
         let ended = async move { drop(stopped.wait_for(|stop| *stop).await) };
-        let (scheme, ca_pem, task) = if options.tls {
+        let (ca_pem, task) = if options.tls {
             let (acceptor, ca_pem) = certificate()?;
-            let server = axum::serve(TlsListener { listener, acceptor }, router).with_graceful_shutdown(ended);
-            ("https", Some(ca_pem), tokio::spawn(async move { drop(server.await) }))
+            let server = axum::serve(TlsListener { listener, acceptor, handshakes: JoinSet::new() }, router)
+                .with_graceful_shutdown(ended);
+            (Some(ca_pem), tokio::spawn(async move { drop(server.await) }))
         } else {
             let server = axum::serve(listener, router).with_graceful_shutdown(ended);
-            ("http", None, tokio::spawn(async move { drop(server.await) }))
+            (None, tokio::spawn(async move { drop(server.await) }))
         };
         Ok(Sandbox { tenant, origin: format!("{scheme}://127.0.0.1:{port}"), ca_pem, stop, task })
     }
@@ -98,7 +107,7 @@ impl Sandbox {
     /// Closes the port.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        drop(tokio::time::timeout(std::time::Duration::from_secs(1), &mut self.task).await);
+        drop(tokio::time::timeout(Duration::from_secs(1), &mut self.task).await);
     }
 }
 
@@ -117,17 +126,24 @@ async fn serve(
 ) -> HttpResponse {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let request = Request {
+        scheme: shared.scheme.to_owned(),
         method: method.to_string(),
         path: uri.path_and_query().map_or_else(String::new, ToString::to_string),
         authorization: text("authorization"),
+        content_type: text("content-type"),
         client_request_id: text("client-request-id"),
         host: text("host").unwrap_or_default(),
         body: body.to_vec(),
     };
     let now = shared.clock.now();
+    let at = At {
+        virtual_ms: now.mono.as_millis(),
+        wall_ms: now.wall.as_millis(),
+        real_ms: shared.clock.real_wall().as_millis(),
+    };
     let reply = {
         let mut tenant = shared.tenant.lock().unwrap_or_else(PoisonError::into_inner);
-        tenant.handle(now.mono.as_millis(), now.wall.as_millis(), &request)
+        tenant.handle(at, &request)
     };
     match reply.delivery {
         Delivery::Answer => respond(reply.response),
@@ -170,9 +186,11 @@ impl http_body::Body for Broken {
     }
 }
 
+/// Shakes hands beside the accept loop, so that a client that says nothing keeps nobody waiting.
 struct TlsListener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
+    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
 }
 
 impl Listener for TlsListener {
@@ -181,16 +199,25 @@ impl Listener for TlsListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            let Ok((stream, address)) = self.listener.accept().await else { continue };
-            // A client that does not trust us fails here; the next one may.
-            if let Ok(stream) = self.acceptor.accept(stream).await {
-                return (stream, address);
+            let room = self.handshakes.len() < HANDSHAKES;
+            tokio::select! {
+                // axum's own accept waits a second after a failure that is not the client's.
+                (stream, address) = Listener::accept(&mut self.listener), if room => {
+                    let handshake = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream));
+                    self.handshakes.spawn(async move { Some((handshake.await.ok()?.ok()?, address)) });
+                }
+                Some(done) = self.handshakes.join_next() => {
+                    // A client that does not trust us ends here; the next one may.
+                    if let Ok(Some(accepted)) = done {
+                        return accepted;
+                    }
+                }
             }
         }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        TcpListener::local_addr(&self.listener)
     }
 }
 

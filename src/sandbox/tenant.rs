@@ -1,6 +1,6 @@
 //! A pure model of presence in one tenant: sessions, fade, expiry, aggregation; the token endpoint; throttling.
 //!
-//! Time is an argument, in milliseconds on a virtual clock. Every rule is Microsoft's documentation (D), observed by users
+//! Time is an argument, in milliseconds on a virtual clock; the lifetimes of tokens alone are real ([`At`]). Every rule is Microsoft's documentation (D), observed by users
 //! (O) or assumed (A); the bodies of refusals stand in `errors` with their mark, so that a capture of the real service
 //! can replace an assumption. Nothing here shares code with the bridge: it could not judge it otherwise.
 
@@ -55,15 +55,31 @@ impl Settings {
     }
 }
 
+/// When a request arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// On the virtual clock, for everything that Graph does, milliseconds.
+    pub virtual_ms: u64,
+    /// The virtual wall clock, for dates in answers, milliseconds since the epoch.
+    pub wall_ms: i64,
+    /// The real wall clock, for the lifetimes of tokens, milliseconds since the epoch: clients keep tokens by their own
+    /// clocks, which do not run faster.
+    pub real_ms: i64,
+}
+
 /// A request, as far as it matters.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
+    /// `http` or `https`.
+    pub scheme: String,
     /// `GET`, `POST`.
     pub method: String,
     /// Path and query.
     pub path: String,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `Content-Type` header.
+    pub content_type: Option<String>,
     /// The `client-request-id` header.
     pub client_request_id: Option<String>,
     /// The `Host` header.
@@ -225,15 +241,16 @@ impl Tenant {
     }
 
     /// A request arrives.
-    pub fn handle(&mut self, now_ms: u64, wall_ms: i64, request: &Request) -> Reply {
-        self.land(now_ms);
+    pub fn handle(&mut self, at: At, request: &Request) -> Reply {
+        self.land(at.virtual_ms);
         self.serial += 1;
-        let mut context = front::Context::new(now_ms, wall_ms, self.serial, request);
+        let mut context = front::Context::new(at, self.serial, request);
         let route = front::route(request);
         let fault = faults::take(&mut self.faults, &route);
-        let reply = self.answer(&mut context, &route, fault.as_ref());
+        let mut reply = self.answer(&mut context, &route, fault.as_ref());
+        reply.response.headers.push(("Date".to_owned(), front::http_date(at.wall_ms)));
         self.log.push(Entry {
-            at_ms: now_ms,
+            at_ms: at.virtual_ms,
             what: route.name().to_owned(),
             user: route.user().to_owned(),
             pair: context.pair.take(),

@@ -1,17 +1,25 @@
 //! The front door: routes, authorisation, throttling, validation, in the order in which Graph is known or assumed to check.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::errors::{self, Refusal};
 use super::faults::What;
 use super::session::{Shown, parse_pair};
-use super::{Delivery, Landing, Reply, Request, Response, Tenant, Write};
+use super::token;
+use super::{At, Delivery, Landing, Reply, Request, Response, Tenant, Write};
+
+/// What `expirationDuration` may be (D).
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
+const LONGEST: Duration = Duration::from_secs(4 * 3600);
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Token(String),
     OpenId(String),
+    Keys,
     Set(String),
     Clear(String),
     Get(String),
@@ -24,6 +32,7 @@ impl Route {
         match self {
             Route::Token(_) => "token",
             Route::OpenId(_) => "openid-configuration",
+            Route::Keys => "keys",
             Route::Set(_) => "setPresence",
             Route::Clear(_) => "clearPresence",
             Route::Get(_) => "presence",
@@ -47,6 +56,7 @@ pub(super) fn route(request: &Request) -> Route {
     match *parts.as_slice() {
         [tenant, "oauth2", "v2.0", "token"] if post => Route::Token(tenant.to_lowercase()),
         [tenant, "v2.0", ".well-known", "openid-configuration"] => Route::OpenId(tenant.to_lowercase()),
+        [_, "discovery", "v2.0", "keys"] => Route::Keys,
         ["v1.0" | "beta", "users", user, "presence", "setPresence"] if post => Route::Set(user.to_lowercase()),
         ["v1.0" | "beta", "users", user, "presence", "clearPresence"] if post => Route::Clear(user.to_lowercase()),
         ["v1.0" | "beta", "users", _, "presence", "setPresence" | "clearPresence"] => Route::WrongMethod,
@@ -61,19 +71,18 @@ pub(super) fn route(request: &Request) -> Route {
 
 /// One request on its way through the house.
 pub(super) struct Context<'a> {
-    pub(super) now_ms: u64,
-    pub(super) wall_ms: i64,
+    pub(super) at: At,
     pub(super) request: &'a Request,
     serial: u64,
     pub(super) pair: Option<String>,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(now_ms: u64, wall_ms: i64, serial: u64, request: &'a Request) -> Self {
-        Context { now_ms, wall_ms, request, serial, pair: None }
+    pub(super) fn new(at: At, serial: u64, request: &'a Request) -> Self {
+        Context { at, request, serial, pair: None }
     }
 
-    fn request_id(&self) -> String {
+    pub(super) fn request_id(&self) -> String {
         format!("00000000-0000-4000-8000-{:012x}", self.serial)
     }
 
@@ -92,12 +101,17 @@ impl<'a> Context<'a> {
         Response { status, headers, body }
     }
 
-    fn refuse(&self, Refusal(status, code, message): Refusal) -> Response {
+    fn refuse(&self, refusal: Refusal) -> Response {
         let id = self.request_id();
-        let error = json!({ "error": { "code": code, "message": message, "innerError": {
-            "date": date(self.wall_ms), "request-id": id,
+        let inner = json!({
+            "date": date(self.at.wall_ms), "request-id": id,
             "client-request-id": self.request.client_request_id.as_deref().unwrap_or(&id),
-        } } });
+        });
+        self.error(refusal, &inner)
+    }
+
+    fn error(&self, Refusal(status, code, message): Refusal, inner: &Value) -> Response {
+        let error = json!({ "error": { "code": code, "message": message, "innerError": inner } });
         let mut response = self.respond(status, error.to_string());
         if status == 401 {
             let realm = r#"Bearer realm="", client_id="00000003-0000-0000-c000-000000000000""#;
@@ -106,17 +120,43 @@ impl<'a> Context<'a> {
         response
     }
 
+    /// With an inner error of its own kind (D).
     fn throttle(&self, retry_after: Option<String>) -> Response {
-        let mut response = self.refuse(errors::THROTTLED);
+        let inner = json!({
+            "code": "429", "date": date(self.at.wall_ms), "message": "Please retry after",
+            "request-id": self.request_id(), "status": "429",
+        });
+        let mut response = self.error(errors::THROTTLED, &inner);
         response.headers.extend(retry_after.map(|wait| ("Retry-After".to_owned(), wait)));
         response
     }
 }
 
-/// Seconds since the epoch as `2026-11-24T09:30:00`.
+/// `2026-11-24T09:30:00`
 fn date(wall_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(wall_ms)
-        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%S").to_string())
+    format_time(wall_ms, "%Y-%m-%dT%H:%M:%S")
+}
+
+/// `Tue, 24 Nov 2026 09:30:00 GMT`
+pub(super) fn http_date(wall_ms: i64) -> String {
+    format_time(wall_ms, "%a, %d %b %Y %H:%M:%S GMT")
+}
+
+pub(super) fn format_time(wall_ms: i64, format: &str) -> String {
+    jiff::Timestamp::from_millisecond(wall_ms).map_or_else(|_| String::new(), |at| at.strftime(format).to_string())
+}
+
+/// Whether a header names this media type, whatever its parameters.
+pub(super) fn is_media_type(header: Option<&str>, media_type: &str) -> bool {
+    header.and_then(|text| text.split(';').next()).is_some_and(|text| text.trim().eq_ignore_ascii_case(media_type))
+}
+
+/// An ISO 8601 duration within Graph's range, judged to the nanosecond.
+fn expiration(text: &str) -> Option<Duration> {
+    // ISO 8601 only: jiff would also read "1h" and "1:00:00", which Graph refuses (O).
+    let span: jiff::Span = text.starts_with('P').then(|| text.parse().ok())??;
+    let span = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(span).ok().filter(|span| (SHORTEST..=LONGEST).contains(span))
 }
 
 impl Tenant {
@@ -142,7 +182,7 @@ impl Tenant {
             }
             Some(What::AppliedLate { after }) => {
                 let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-                self.dispatch(context, route, Some(context.now_ms.saturating_add(after_ms)));
+                self.dispatch(context, route, Some(context.at.virtual_ms.saturating_add(after_ms)));
                 reset
             }
             Some(What::Delay(span)) => {
@@ -159,6 +199,7 @@ impl Tenant {
             Route::WrongMethod => context.refuse(errors::METHOD),
             Route::Token(tenant) => self.token(context, tenant),
             Route::OpenId(tenant) => self.openid(context, tenant),
+            Route::Keys => token::keys(),
             Route::Set(user) | Route::Clear(user) | Route::Get(user) => {
                 self.presence(context, route, user, lands).unwrap_or_else(|refused| refused)
             }
@@ -172,8 +213,8 @@ impl Tenant {
         user: &str,
         lands: Option<u64>,
     ) -> Result<Response, Response> {
-        let roles = self.authorise(context.now_ms, context.request).map_err(|refused| context.refuse(refused))?;
-        if let Some(wait) = self.count(context.now_ms) {
+        let roles = self.authorise(context.at.real_ms, context.request).map_err(|refused| context.refuse(refused))?;
+        if let Some(wait) = self.count(context.at.virtual_ms) {
             return Err(context.throttle(Some(wait.to_string())));
         }
         // The body is looked at before the permission (O, for clearPresence).
@@ -189,7 +230,7 @@ impl Tenant {
         }
         match (write, lands) {
             (None, _) => {
-                let Shown { availability, activity } = self.seen(context.now_ms, user);
+                let Shown { availability, activity } = self.seen(context.at.virtual_ms, user);
                 let body = json!({ "id": user, "availability": availability, "activity": activity });
                 Ok(context.respond(200, body.to_string()))
             }
@@ -198,7 +239,9 @@ impl Tenant {
                 self.landing.insert((at_ms, self.serial), landing);
                 Ok(context.respond(200, String::new()))
             }
-            (Some(write), None) if self.apply(context.now_ms, user, &write) => Ok(context.respond(200, String::new())),
+            (Some(write), None) if self.apply(context.at.virtual_ms, user, &write) => {
+                Ok(context.respond(200, String::new()))
+            }
             (Some(_), None) => Err(context.refuse(errors::NO_SESSION)),
         }
     }
@@ -208,7 +251,11 @@ impl Tenant {
         if matches!(route, Route::Get(_)) {
             return Ok(None);
         }
-        let body: Value = serde_json::from_slice(&context.request.body).map_err(|_| errors::NOT_JSON)?;
+        let request = context.request;
+        if !request.body.is_empty() && !is_media_type(request.content_type.as_deref(), "application/json") {
+            return Err(errors::MEDIA_TYPE);
+        }
+        let body: Value = serde_json::from_slice(&request.body).map_err(|_| errors::NOT_JSON)?;
         let text = |key: &str| body.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let session = text("sessionId").ok_or(errors::SESSION_ID)?;
         if !session.eq_ignore_ascii_case(&self.settings.client_id) {
@@ -217,21 +264,15 @@ impl Tenant {
         if matches!(route, Route::Clear(_)) {
             return Ok(Some(Write::Clear));
         }
-        let (availability, activity) = (text("availability").unwrap_or(""), text("activity").unwrap_or(""));
+        let availability = text("availability").ok_or(errors::AVAILABILITY)?;
+        let activity = text("activity").ok_or(errors::ACTIVITY)?;
         context.pair = Some(format!("{availability}/{activity}"));
         let pair = parse_pair(availability, activity).ok_or(errors::PAIR)?;
-        let seconds = match text("expirationDuration") {
-            None => 300, // (D)
-            // ISO 8601 only: jiff would also read "1h" and "1:00:00", which Graph refuses (O).
-            Some(span) if span.starts_with('P') => {
-                let span: jiff::SignedDuration = span.parse().map_err(|_| errors::DURATION)?;
-                span.as_secs()
-            }
-            Some(_) => return Err(errors::DURATION),
+        let span = match body.get("expirationDuration") {
+            None | Some(Value::Null) => SHORTEST, // the default (D)
+            Some(span) => span.as_str().and_then(expiration).ok_or(errors::DURATION)?,
         };
-        match u64::try_from(seconds) {
-            Ok(seconds @ 300..=14_400) => Ok(Some(Write::Set { pair, expires_in_ms: seconds * 1000 })),
-            _ => Err(errors::DURATION),
-        }
+        let expires_in_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Ok(Some(Write::Set { pair, expires_in_ms }))
     }
 }
