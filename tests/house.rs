@@ -153,3 +153,12 @@ fn a_breach_is_found() {
         File { name: "presence/core".to_owned(), text: "//! x\n// crate::clock and .unwrap()\n\"tokio\"".into() };
     assert!(breaches(&[innocent]).is_empty());
 }
+
+#[test]
+fn the_oracle_knows_nothing_of_what_it_judges() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulation/oracle.rs");
+    let text = std::fs::read_to_string(path).unwrap();
+    let named: Vec<_> =
+        code(&text).filter(|(_, line)| line.contains("presence_bridge") || line.contains("super")).collect();
+    assert!(named.is_empty(), "{named:?}");
+}

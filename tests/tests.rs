@@ -1,6 +1,7 @@
 //! One integration binary. What belongs where:
 //!
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
+//! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
 //! * `rules`, `configuration`: mapping and configuration files.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
@@ -20,6 +21,7 @@ mod house;
 mod mqtt;
 mod rules;
 mod sandbox;
+mod simulation;
 mod stories;
 mod support;
 mod tenant;

@@ -32,12 +32,9 @@ impl Timer {
         }
     }
 
-    /// Returns at the deadline, after a step of the wall clock while one is set on it, or earlier: the caller reads the
-    /// clocks and judges. Safe to cancel.
+    /// Returns at the deadline, after a step of the wall clock, or earlier: the caller reads the clocks and judges. Safe to
+    /// cancel.
     pub async fn until(&mut self, deadline: Deadline) {
-        if deadline == Deadline::NEVER {
-            return pending().await;
-        }
         #[cfg(target_os = "linux")]
         if let Some(timers) = &mut self.kernel {
             match timers.until(self.clock.in_life(deadline)).await {
@@ -45,6 +42,9 @@ impl Timer {
                 Err(error) => tracing::warn!(%error, "Kernel timers fail; looking at the clocks every 5 s instead."),
             }
             self.kernel = None;
+        }
+        if deadline == Deadline::NEVER {
+            return pending().await;
         }
         let life = self.clock.in_life(deadline);
         let now = super::read();
@@ -91,7 +91,10 @@ mod linux {
     use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
     use tokio::io::unix::AsyncFd;
 
-    use crate::presence::{Deadline, Mono, Timestamp};
+    use crate::presence::{Deadline, Mono};
+
+    /// The year 2200.
+    const FAR_AWAY: i64 = 7_258_118_400_000;
 
     #[derive(Debug)]
     pub(super) struct Timers {
@@ -126,8 +129,9 @@ mod linux {
             let boot =
                 (deadline.mono != Mono::MAX).then(|| i64::try_from(deadline.mono.as_millis()).unwrap_or(i64::MAX));
             settime(&self.boot, TimerfdTimerFlags::ABSTIME, boot)?;
-            let wall = (deadline.wall != Timestamp::MAX).then(|| deadline.wall.as_millis());
-            settime(&self.wall, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, wall)?;
+            // Always set, since only a timer that is set is cancelled by a step.
+            let wall = deadline.wall.as_millis().min(FAR_AWAY);
+            settime(&self.wall, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, Some(wall))?;
             self.set = Some(deadline);
             Ok(())
         }

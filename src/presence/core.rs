@@ -117,7 +117,7 @@ impl Core {
 
     /// A message came. Says what each rule made of it.
     pub fn handle_publish(&mut self, now: Now, source: SourceId, publish: &Publish<'_>) -> Handled<'_> {
-        self.now = now;
+        self.tick(now);
         self.steps.clear();
         let Ok(topic) = std::str::from_utf8(publish.topic) else {
             return self.refuse(Reason::BadTopic);
@@ -192,7 +192,7 @@ impl Core {
 
     /// A call to Graph ended. Outcomes of other calls than the one in flight are ignored.
     pub fn handle_outcome(&mut self, now: Now, ticket: Ticket, outcome: Outcome) {
-        self.now = now;
+        self.tick(now);
         let Some(person) = self.people.get_mut(index(ticket.person)) else { return };
         if !person.session.finish(now.mono, ticket, outcome, person.seed ^ ticket.serial) {
             return;
@@ -257,7 +257,7 @@ impl Core {
 
     /// The rate of a tenant changes (a share of the budget, a restored gate).
     pub fn handle_budget(&mut self, now: Now, tenant: TenantId, rate: Rate, gate: Option<Mono>) {
-        self.now = now;
+        self.tick(now);
         if let Some(lane) = self.lanes.get_mut(usize::from(tenant.0)) {
             lane.bucket.fill(now.mono);
             lane.bucket.set_rate(rate);
@@ -269,7 +269,7 @@ impl Core {
 
     /// A partition is ours until `until`, or no longer. No action is given out whose attempt could pass that time.
     pub fn handle_ownership(&mut self, now: Now, partition: Partition, until: Option<Mono>) {
-        self.now = now;
+        self.tick(now);
         let Some(owned) = self.owned.get_mut(usize::from(partition.0)) else { return };
         let before = std::mem::replace(owned, until);
         for slot in 0..self.people.len() {
@@ -288,7 +288,7 @@ impl Core {
 
     /// A person is paused until then ([`Deadline::NEVER`]: for good) and wants nothing meanwhile, or goes on (`None`).
     pub fn handle_pause(&mut self, now: Now, person: PersonId, pause: Option<Deadline>) {
-        self.now = now;
+        self.tick(now);
         if let Some(paused) = self.people.get_mut(index(person)).map(|person| &mut person.paused) {
             *paused = pause;
             self.out.push_back(Action::Journal { person });
@@ -306,7 +306,7 @@ impl Core {
 
     /// Time passed, or a clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.now = now;
+        self.tick(now);
         self.hear_out();
         while let Some(&(at, id)) = self.mono_timers.first()
             && at <= now.mono
@@ -405,6 +405,14 @@ impl Core {
     #[must_use]
     pub fn gate(&self, tenant: TenantId) -> Option<Mono> {
         self.lanes.get(usize::from(tenant.0)).and_then(|lane| lane.gate.shut(self.now.mono))
+    }
+
+    /// The clocks as they are now. Where the wall clock was set back, what it had ended may not be over.
+    fn tick(&mut self, now: Now) {
+        let before = std::mem::replace(&mut self.now, now);
+        if now.wall < before.wall {
+            self.settle_all();
+        }
     }
 
     fn settle_all(&mut self) {

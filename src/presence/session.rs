@@ -334,6 +334,9 @@ impl Session {
         expiration: Duration,
         not_after: Mono,
     ) -> Option<Presence> {
+        if now >= self.ghosts_until {
+            self.ghosts = 0; // whatever landed late is written over by this very call
+        }
         self.flight = Some(Flight { ticket, content: self.wanted, expiration, asked: now, not_after });
         self.wanted
     }

@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub people: Vec<SavedPerson>,
     /// The last message of each topic.
     pub topics: Vec<SavedTopic>,
+    /// Brokers that had been listened to: since when they could not be heard, if they could not.
+    pub sources: Vec<(SourceId, Option<Mono>)>,
     /// Tenants whose gate was shut, and until when.
     pub gates: Vec<(ObjectId, Mono)>,
 }

@@ -16,7 +16,7 @@ impl Core {
     /// A new plan: ends shares whose rule, signal or person is gone or whose subject leads to somebody else; people no
     /// longer listed are cleared once.
     pub fn handle_config(&mut self, now: Now, plan: Arc<Plan>) {
-        self.now = now;
+        self.tick(now);
         let old = std::mem::replace(&mut self.plan, Arc::clone(&plan));
         let rate = Rate { per_second: plan.policy.rate, burst: plan.policy.burst };
         for (slot, _) in plan.tenants.iter().enumerate() {

@@ -11,7 +11,7 @@ use super::super::rule::Rules;
 use super::super::session::Held;
 use super::super::snapshot::{Restart, SavedPerson, SavedShare, Snapshot, VERSION};
 use super::hearing::{Gap, state_deafness};
-use super::{Core, Person, id_of, index};
+use super::{Core, Person, id_of, index, source_id};
 
 /// Brokers are awaited so long before anybody is set from what was known before the restart.
 const AWAITED: Duration = Duration::from_secs(10);
@@ -55,7 +55,9 @@ impl Core {
         let people = self.people.iter().filter_map(|person| self.save(person)).collect();
         let tenants = self.plan.tenants.iter().zip(&self.lanes);
         let gates = tenants.filter_map(|(tenant, lane)| Some((*tenant, lane.gate.shut(now.mono)?))).collect();
-        Snapshot { version: VERSION, taken: now, people, topics: self.memory.save(), gates }
+        let sources = self.sources.iter().enumerate();
+        let sources = sources.map(|(slot, source)| (source_id(slot), source.gap.map(|gap| gap.since))).collect();
+        Snapshot { version: VERSION, taken: now, people, topics: self.memory.save(), sources, gates }
     }
 
     fn save(&self, person: &Person) -> Option<SavedPerson> {
@@ -86,6 +88,9 @@ impl Core {
     pub fn restore(now: Now, plan: Arc<Plan>, snapshot: Snapshot, restart: Restart) -> Self {
         let mut core = Core::new(now, Arc::clone(&plan));
         let shift = Shift::new(snapshot.taken, now, restart.same_boot);
+        for (source, deaf_since) in snapshot.sources {
+            core.await_broker(source, deaf_since.unwrap_or(snapshot.taken.mono), &shift);
+        }
         for saved in snapshot.people {
             core.take_up(&plan, saved, &shift, restart.clean);
         }
@@ -123,7 +128,6 @@ impl Core {
             until.mono = shift.mono(until.mono);
             until
         });
-        let mut sources: Vec<SourceId> = Vec::new();
         for SavedShare { signal, rule, mut share } in saved.shares {
             let place = plan.signals.iter().position(|known| known.name == signal);
             let (Some(place), Some(rule)) =
@@ -139,20 +143,16 @@ impl Core {
             if !shift.same_boot {
                 share.rebase(shift.saved, shift.now, shift.is_backwards(), |then| shift.mono(then));
             }
-            sources.push(share.source);
             self.people[index(id)].board.adopt(share);
-        }
-        for source in sources {
-            self.await_broker(source, shift);
         }
     }
 
-    /// A broker that was listened to before: unheard since the snapshot.
-    fn await_broker(&mut self, source: SourceId, shift: &Shift) {
-        let hold = self.plan.policy.blind_hold;
+    /// A broker that was listened to before: unheard since then.
+    fn await_broker(&mut self, source: SourceId, since: Mono, shift: &Shift) {
+        let deaf_for = shift.saved.mono.since(since) + shift.away;
+        let left = self.plan.policy.blind_hold.saturating_sub(deaf_for);
         let state = self.source(source);
-        let since = shift.mono(shift.saved.mono);
-        state.gap = Some(Gap { since, ends_shares: shift.now.mono + hold.saturating_sub(shift.away) });
+        state.gap = Some(Gap { since: shift.mono(since), ends_shares: shift.now.mono + left });
         state.awaited_until = Some(shift.now.mono + AWAITED);
         self.deafness[usize::from(source.0)] = state_deafness(&self.sources[usize::from(source.0)]);
     }

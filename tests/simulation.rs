@@ -1,0 +1,101 @@
+//! The core against a hostile world, on virtual time, from a seed. What colleagues see is decided by the tenant model,
+//! what they should see by an oracle; neither shares code with the core. `tests/simulate --seeds N [--seed S]` runs more.
+
+mod oracle;
+mod world;
+
+use std::collections::BTreeMap;
+
+use self::world::{Report, World};
+
+const PEOPLE: usize = 10;
+const HOURS: u64 = 24;
+
+/// What a run of some length must have met; otherwise it proves less than it says.
+const SITUATIONS: &[&str] = &[
+    "accepted",
+    "throttled",
+    "not sent",
+    "ambiguous",
+    "unauthorised",
+    "forbidden",
+    "no such user",
+    "refused",
+    "a publish that was lost",
+    "a message out of order",
+    "a message twice",
+    "a replay of what was known",
+    "a backlog",
+    "a flapping device",
+    "an end on its own",
+    "a write that landed late over another",
+    "broker lost",
+    "broker without its store",
+    "deaf link",
+    "killed",
+    "killed with a call out",
+    "suspended",
+    "wall clock stepped",
+];
+
+fn run(seeds: impl Iterator<Item = u64>) -> Report {
+    let mut total = Report::default();
+    let mut coverage: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for seed in seeds {
+        let mut report = World::new(seed, PEOPLE, HOURS).run();
+        if !report.violations.is_empty() {
+            report.violations = World::new(seed, PEOPLE, HOURS).traced().run().violations;
+        }
+        total.hours += report.hours;
+        total.calls += report.calls;
+        total.throttled += report.throttled;
+        total.worst_stuck = total.worst_stuck.max(report.worst_stuck);
+        total.violations.extend(report.violations);
+        for (what, times) in report.coverage {
+            *coverage.entry(what).or_default() += times;
+        }
+        if !total.violations.is_empty() {
+            break;
+        }
+    }
+    total.coverage = coverage;
+    total
+}
+
+#[track_caller]
+fn check(report: &Report) {
+    assert!(
+        report.violations.is_empty(),
+        "{} violations, the first:\n{}",
+        report.violations.len(),
+        report.violations[0]
+    );
+    let missing: Vec<_> = SITUATIONS.iter().filter(|what| !report.coverage.contains_key(**what)).collect();
+    assert!(missing.is_empty(), "never reached: {missing:?}");
+}
+
+#[test]
+fn a_fixed_set_of_seeds() {
+    check(&run(1..=24));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "tests/simulate says which seeds")]
+#[ignore = "as long as one likes: tests/simulate"]
+fn many() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = number("SIMULATE_SEEDS").unwrap_or(100);
+    let first = number("SIMULATE_SEED").unwrap_or_else(|| fastrand::u64(..1 << 48));
+    let report = run(first..first + seeds);
+    println!("seeds {first} to {}, {} simulated hours of {PEOPLE} people", first + seeds - 1, report.hours);
+    println!("calls {}, answered 429: {}", report.calls, report.throttled);
+    println!("longest that anybody was seen with what was not wanted any more: {} ms", report.worst_stuck);
+    for (what, times) in &report.coverage {
+        println!("  {times:>8} {what}");
+    }
+    println!("violations: {}", report.violations.len());
+    for violation in &report.violations {
+        println!("{violation}");
+    }
+    check(&report);
+}
