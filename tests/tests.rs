@@ -2,6 +2,7 @@
 //!
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
 //! * `rules`, `configuration`: mapping and configuration files.
+//! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `mqtt`: the adapter against Debian's mosquitto. `graph`: the adapter against the sandbox over sockets.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
@@ -14,6 +15,7 @@
 mod binary;
 mod configuration;
 mod figures;
+mod forecast;
 mod graph;
 mod house;
 mod mqtt;
