@@ -32,8 +32,8 @@ struct Cli {
 enum Command {
     /// Run the bridge until it is told to stop.
     Run(run::Args),
-    /// Read the configuration and name every problem at once. Connects to nothing.
-    Check(ConfigArg),
+    /// Read the configuration and name every problem at once, or what it will cost at Graph. Connects to nothing.
+    Check(check::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -67,15 +67,15 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run::run(&args),
-        Command::Check(args) => check_config(&args.config),
+        Command::Check(args) => check_config(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),
     }
 }
 
-fn check_config(path: &Path) -> ExitCode {
-    match check::check(path) {
+fn check_config(args: &check::Args) -> ExitCode {
+    match check::check(&args.config.config, args.habits()) {
         Ok(summary) => {
             println!("{summary}");
             ExitCode::SUCCESS

@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod board;
 mod budget;
 pub mod core;
+pub mod forecast;
 mod keeper;
 mod memory;
 pub mod now;
@@ -30,6 +31,7 @@ pub use action::{Action, Alarm, Cause, Link, Outcome, PersonId, Publish, SourceI
 pub use arbiter::Standing;
 pub use board::{Applied, Level};
 pub use budget::Rate;
+pub use forecast::{Forecast, Habits, Remedy, forecast};
 pub use now::{Deadline, Mono, Now, Timestamp, parse_duration};
 pub use pair::{NotSettable, Presence};
 pub use partition::{PARTITIONS, Partition};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use presence_bridge::cli::{check, init};
 use presence_bridge::config::Config;
-use presence_bridge::presence::parse_duration;
+use presence_bridge::presence::{Habits, parse_duration};
 
 use crate::support::rig::{PEOPLE, RULES};
 
@@ -127,10 +127,11 @@ fn what_init_writes_is_good() {
     let mut said = Vec::new();
     init::init(answers.as_bytes(), &mut said, &path).unwrap();
     assert!(String::from_utf8(said).unwrap().contains("not a GUID"));
-    let problems = check::check(&path).unwrap_err().problems;
+    let problems = check::check(&path, Habits::default()).unwrap_err().problems;
     assert_eq!(problems.len(), 1, "only the secret is missing: {problems:?}");
     std::fs::write(dir.path().join("client-secret"), "secret").unwrap();
-    assert!(check::check(&path).unwrap().contains("1 people"));
+    let good = check::check(&path, Habits::default()).unwrap();
+    assert!(good.contains("1 people") && good.contains("Calls to Graph"), "{good}");
     let again = init::init(answers.as_bytes(), Vec::new(), &path).unwrap_err();
     assert!(again.contains("exists already"));
 }

@@ -24,7 +24,7 @@ fn patterns_capture_levels_parts_and_several() {
     ] {
         let parsed = Pattern::parse(pattern).unwrap();
         assert_eq!(parsed.filter(), filter, "{pattern}");
-        assert_eq!(parsed.captures(topic), captures, "{pattern} on {topic}");
+        assert_eq!(parsed.captures(topic).as_deref(), captures.as_deref(), "{pattern} on {topic}");
     }
 }
 
@@ -77,6 +77,97 @@ fn an_edge_rule_ignores_retained() {
     assert_eq!(rig.replay("yealink/action/off_hook", "{}"), Err(Reason::RetainedIgnored));
 }
 
+/// What the rules of `more` make of one message, as `label device subject`.
+fn effects(more: &str, topic: &str, payload: &str) -> Vec<String> {
+    let text = format!(
+        "{}\n{more}",
+        crate::support::rig::PEOPLE.replace("alice =", "'Zoë' =").replace("\"alice\"", "\"Zoë\"")
+    );
+    let plan = presence_bridge::config::Config::parse_trusting(&text, "t", std::path::Path::new(".")).unwrap().plan;
+    let mut found = Vec::new();
+    plan.rules.evaluate(SourceId(0), topic, payload.as_bytes(), &mut |_, result| {
+        found.push(match result {
+            Ok(effect) => format!("{} {} {}", plan.people[effect.person].label, effect.device, effect.subject),
+            Err(reason) => format!("{reason:?}"),
+        });
+    });
+    found
+}
+
+fn rule_on(topic: &str, subject: &str, more: &str) -> String {
+    format!(
+        "[[rule]]\ntopic = '{topic}'\nsubject = '{subject}'\nsignal = 'call'\non = ['on', 'GESPRÄCH', 'ΟΔΟΣ']\noff = ['off']\n{more}"
+    )
+}
+
+#[test]
+fn letter_case_does_not_matter_beyond_ascii_either() {
+    let rule = rule_on("x/{who}", "{who}", "");
+    for topic in ["x/zoë", "x/ZOË", "x/Zoë"] {
+        let subject = topic.strip_prefix("x/").unwrap();
+        assert_eq!(effects(&rule, topic, "ON"), [format!("Zoë {topic} {subject}")]);
+    }
+    for payload in ["gespräch", "Gespräch", "\"Gespr\\u00c4ch\"", "ΟΔΟΣ", "οδος"] {
+        assert_eq!(effects(&rule, "x/BOB", payload), ["bob x/BOB BOB"], "{payload}");
+    }
+    for payload in ["gesprach", "οδοσ", "\"on"] {
+        assert_eq!(effects(&rule, "x/bob", payload), ["OtherValue"], "{payload}");
+    }
+}
+
+#[test]
+fn a_device_is_the_topic_without_what_the_value_looks_at() {
+    let rule = rule_on("x/{who}/{rest...}/{event}", "{who}", "value = '{event}'");
+    assert_eq!(effects(&rule, "x/bob/a/b/on", ""), ["bob x/bob/a/b/{event} bob"]);
+    let rule = rule_on("x/{who}/{event...}", "{who}", "value = '{event}'");
+    assert_eq!(effects(&rule, "x/bob/off", ""), ["bob x/bob/{event...} bob"]);
+    let rule = rule_on("x/+/{who}", "{who}", "");
+    assert_eq!(effects(&rule, "x/1/bob", "on"), ["bob x/+/bob bob"]);
+    let rule = rule_on("x/{who}/{line}", "{who}", "device = '{line}-{who}'");
+    assert_eq!(effects(&rule, "x/bob/7", "on"), ["bob 7-bob bob"]);
+    let rule = rule_on("x/{a}/{b}", "{a}{b}", "device = '=desk'");
+    assert_eq!(effects(&rule, "x/B/ob", "on"), ["bob desk Bob"]);
+}
+
+#[test]
+fn what_is_too_long_for_the_stack_is_the_same() {
+    let long = "long".repeat(100);
+    let rule = rule_on("x/{who}/{line}", "{who}", "");
+    assert_eq!(effects(&rule, &format!("x/bob/{long}"), "on"), [format!("bob x/bob/{long} bob")]);
+    assert_eq!(effects(&rule, &format!("x/{}/1", long.to_uppercase()), "on"), ["UnknownSubject"]);
+    let levels: Vec<String> = (0..20).map(|n| format!("{{c{n}}}")).collect();
+    let texts: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let pattern = Pattern::parse(&levels.join("/")).unwrap();
+    let topic = texts.join("/");
+    assert!(pattern.captures(&topic).unwrap().iter().eq(&texts));
+}
+
+/// What a pattern of plain levels, whole-level captures and perhaps one `{name...}` captures, the long way.
+fn plain_captures<'t>(pattern: &[&str], topic: &'t str) -> Option<Vec<&'t str>> {
+    let levels: Vec<&str> = topic.split('/').collect();
+    let several = pattern.iter().any(|level| level.contains("..."));
+    let spare = (levels.len() + 1).checked_sub(pattern.len())?;
+    if spare == 0 || !several && spare != 1 {
+        return None;
+    }
+    let (mut at, mut start, mut found) = (0, 0, Vec::new());
+    for level in pattern {
+        let taken = if level.contains("...") { spare } else { 1 };
+        let text = &levels[at..at + taken];
+        let length = text.iter().map(|level| level.len() + 1).sum::<usize>() - 1;
+        match *level {
+            level if level.contains("...") => found.push(&topic[start..start + length]),
+            level if level.starts_with('{') => {
+                found.push((!text[0].is_empty()).then_some(text[0])?);
+            }
+            level => (level == text[0]).then_some(())?,
+        }
+        at += taken;
+        start += length + 1;
+    }
+    Some(found)
+}
+
 /// The plainest matcher there is.
 fn naive(filter: &[&str], topic: &[&str]) -> bool {
     match (filter, topic) {
@@ -112,6 +203,22 @@ proptest! {
             .map(|(id, _)| id)
             .collect();
         prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn captures_are_found_as_the_long_way_finds_them(
+        front in proptest::collection::vec("[ab]|\\{[xy]\\}", 0..3),
+        several in any::<bool>(),
+        back in proptest::collection::vec("[ab]|\\{[vw]\\}", 0..3),
+        topic in "[ab]{0,2}(/[ab]{0,2}){0,5}",
+    ) {
+        let mut levels: Vec<&str> = front.iter().map(String::as_str).collect();
+        levels.extend(several.then_some("{z...}"));
+        levels.extend(back.iter().map(String::as_str));
+        if let Ok(pattern) = Pattern::parse(&levels.join("/")) {
+            let found = pattern.captures(&topic).map(|captures| captures.to_vec());
+            prop_assert_eq!(found, plain_captures(&levels, &topic), "{:?}", levels);
+        }
     }
 
     #[test]

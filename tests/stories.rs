@@ -862,3 +862,14 @@ fn a_person_no_longer_listed_after_a_restart_is_cleared_once() {
     rig.drive(60);
     rig.called(&["99999999-1111-4111-8111-111111111111 clear"]);
 }
+
+#[test]
+fn what_is_heard_before_the_replay_is_through_counts_at_once() {
+    let mut rig = Rig::new();
+    rig.link(DOWN);
+    rig.drive(3600);
+    rig.link(UP);
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(1);
+    rig.sees("alice", CALL); // by simulation seed 16337931512968: it waited for the replay of everything else
+}

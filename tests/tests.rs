@@ -3,6 +3,7 @@
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
 //! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
 //! * `rules`, `configuration`: mapping and configuration files.
+//! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto. `graph`: the adapter against the sandbox over sockets.
@@ -16,6 +17,7 @@
 mod binary;
 mod configuration;
 mod figures;
+mod forecast;
 mod graph;
 mod house;
 mod mqtt;

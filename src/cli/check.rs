@@ -1,14 +1,40 @@
-//! `check`: everything that is wrong with a configuration, or what it will do.
+//! `check`: everything that is wrong with a configuration, or what it will do and cost.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::config::{Config, Problems};
+use crate::presence::{Forecast, Habits, Plan, Policy, Presence, Remedy, forecast};
 
-/// A summary of a configuration that can be run.
+/// What to check, and the habits of the people for the forecast.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) config: super::ConfigArg,
+    /// Changes of presence per person and working day, for the forecast; a call is two
+    #[arg(long, default_value_t = Habits::default().changes_per_day)]
+    changes_per_day: f64,
+    /// The part of the people who are taken at a time, 0 to 1, for the forecast
+    #[arg(long, default_value_t = Habits::default().taken, value_parser = part)]
+    taken: f64,
+}
+
+impl Args {
+    pub(super) fn habits(&self) -> Habits {
+        Habits { changes_per_day: self.changes_per_day.max(0.0), taken: self.taken }
+    }
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "a number from 0 to 1".to_owned())
+}
+
+/// A summary of a configuration that can be run, with what it costs at Graph if people have these `habits`.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn check(path: &Path) -> Result<String, Problems> {
+pub fn check(path: &Path, habits: Habits) -> Result<String, Problems> {
     let config = Config::load(path)?;
     let filters = config.plan.rules.filters();
     let mut text = format!(
@@ -23,5 +49,69 @@ pub fn check(path: &Path) -> Result<String, Problems> {
         text += "\n  ";
         text += &filter;
     }
+    text += "\n";
+    text += &cost(&config.plan, habits);
     Ok(text)
+}
+
+/// The forecast in words, with a warning where the budget does not suffice.
+#[must_use]
+pub fn cost(plan: &Plan, habits: Habits) -> String {
+    let people = plan.people.len();
+    let shows_available = plan.signals.iter().find(|signal| signal.presence == Some(Presence::Available));
+    let mut policy = plan.policy.clone();
+    if shows_available.is_some() {
+        policy.when_free = policy.when_free.or(Some(Presence::Available)); // a desk sensor is on for most of the day
+    }
+    let expected = forecast(people, habits, &policy);
+    let mut text = format!(
+        "Calls to Graph, with {} changes a day and {:.0} % of the people taken at a time: {:.2}/s, {:.2}/s of them \
+         refreshes; {:.0} % of the rate of {}/s.\nWhen everybody changes at once, the last change is sent after {}. These \
+         settings carry {} people.",
+        habits.changes_per_day,
+        habits.taken * 100.0,
+        expected.calls,
+        expected.refreshes,
+        expected.used * 100.0,
+        policy.rate,
+        span(expected.peak_lag),
+        expected.largest,
+    );
+    if !expected.fits {
+        text += &format!("\nWarning: {people} people are too many: some will lapse. {}", advice(&expected, plan));
+    }
+    text
+}
+
+fn advice(expected: &Forecast, plan: &Plan) -> String {
+    let Some(Remedy { max_stale, when_free_off }) = expected.remedy else {
+        return "No setting of presence.max_stale or presence.when_free makes them fit: they need a higher presence.rate, \
+                which is Graph's to grant, or more than one application."
+            .to_owned();
+    };
+    let mut steps = Vec::new();
+    if let Some(max_stale) = max_stale {
+        steps.push(format!("presence.max_stale = \"{}\"", span(max_stale)));
+    }
+    if when_free_off {
+        steps.extend(off(&plan.policy, plan));
+    }
+    format!("This would make them fit: {}.", steps.join(" and "))
+}
+
+/// What keeps free people at Available, and how to end that.
+fn off<'a>(policy: &Policy, plan: &'a Plan) -> impl Iterator<Item = String> + use<'a> {
+    let free = policy.when_free.map(|_| "presence.when_free = \"nothing\"".to_owned());
+    let signals = plan.signals.iter().filter(|signal| signal.presence == Some(Presence::Available));
+    free.into_iter().chain(signals.map(|signal| format!("signals.{} = \"none\"", signal.name)))
+}
+
+/// As the configuration writes it.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs_f64().ceil();
+    match seconds {
+        ..120.0 => format!("{seconds:.0}s"),
+        ..7200.0 => format!("{:.0}m", (seconds / 60.0).ceil()),
+        _ => format!("{:.0}h", (seconds / 3600.0).ceil()),
+    }
 }

@@ -94,10 +94,10 @@ impl Share {
             && *self.subject == *effect.subject
     }
 
-    /// What it says now, where its broker's deafness ends shares at `deaf`.
+    /// What it says now, where its broker cannot be heard over `gap`.
     #[must_use]
-    pub fn level(&self, now: Now, deaf: Mono) -> Level {
-        if now.mono >= self.blind(deaf) {
+    pub fn level(&self, now: Now, gap: Gap) -> Level {
+        if now.mono >= self.blind(gap) {
             Level::Unknown
         } else if now.mono >= self.on_from && !self.on_until.reached(now) {
             Level::On
@@ -116,8 +116,8 @@ impl Share {
 
     /// Until when it is on, if nothing more is heard.
     #[must_use]
-    pub fn on_until(&self, deaf: Mono) -> Deadline {
-        self.on_until.at_latest(self.blind(deaf))
+    pub fn on_until(&self, gap: Gap) -> Deadline {
+        self.on_until.at_latest(self.blind(gap))
     }
 
     /// The end that is known beforehand, if it is on until one.
@@ -125,15 +125,20 @@ impl Share {
         self.until.filter(|_| self.said == Say::On)
     }
 
-    /// A known end needs no hearing to be right.
-    fn blind(&self, deaf: Mono) -> Mono {
-        if self.known_end().is_some() { Mono::MAX } else { self.blind_until.min(deaf) }
+    /// When not being heard of ends it. A known end needs no hearing to be right, and what was heard since the gap began
+    /// is not older than it.
+    fn blind(&self, gap: Gap) -> Mono {
+        match self.known_end() {
+            Some(_) => Mono::MAX,
+            None if self.heard <= gap.since => self.blind_until.min(gap.ends_shares),
+            None => self.blind_until,
+        }
     }
 
     /// When what it says changes next by itself.
-    fn next(&self, now: Now, deaf: Mono) -> Deadline {
+    fn next(&self, now: Now, gap: Gap) -> Deadline {
         let mut next = Deadline::NEVER;
-        for mono in [self.on_from, self.on_until.mono, self.off_until.mono, self.blind(deaf)] {
+        for mono in [self.on_from, self.on_until.mono, self.off_until.mono, self.blind(gap)] {
             if mono > now.mono {
                 next = next.at_latest(mono);
             }
@@ -184,7 +189,7 @@ impl Share {
         let lease = Deadline { mono: now.mono + effect.ttl, wall: Timestamp::MAX };
         match effect.say {
             Say::On => {
-                if !self.is_on_or_will_be(now) && self.level(now, Mono::MAX) != Level::On {
+                if !self.is_on_or_will_be(now) && self.level(now, Gap::NONE) != Level::On {
                     self.on_from = now.mono + effect.delay;
                 }
                 self.lease = lease;
@@ -243,11 +248,25 @@ pub enum Applied {
     Renewed,
 }
 
-/// For each broker: when its deafness ends shares; [`Mono::MAX`] while it is heard.
-pub(super) type Deafness = [Mono];
+/// A time in which a broker could not be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last proof of hearing.
+    pub since: Mono,
+    /// When it ends the shares that nothing confirms.
+    pub ends_shares: Mono,
+}
 
-pub(super) fn deaf(deafness: &Deafness, source: SourceId) -> Mono {
-    deafness.get(usize::from(source.0)).copied().unwrap_or(Mono::MAX)
+impl Gap {
+    /// The broker is heard.
+    pub const NONE: Gap = Gap { since: Mono::ZERO, ends_shares: Mono::MAX };
+}
+
+/// For each broker the gap that is open.
+pub(super) type Deafness = [Gap];
+
+pub(super) fn deaf(deafness: &Deafness, source: SourceId) -> Gap {
+    deafness.get(usize::from(source.0)).copied().unwrap_or(Gap::NONE)
 }
 
 /// All shares of one person.
@@ -289,11 +308,11 @@ impl Board {
             return Ok(Applied::Changed);
         };
         let share = &mut self.shares[index];
-        let before = (share.level(now, Mono::MAX), share.said, share.until);
+        let before = (share.level(now, Gap::NONE), share.said, share.until);
         share.hear(now);
         share.rule = rule;
         share.say(now, effect, grace);
-        if (share.level(now, Mono::MAX), share.said, share.until) == before {
+        if (share.level(now, Gap::NONE), share.said, share.until) == before {
             return Ok(Applied::Renewed);
         }
         share.since = now.wall;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::hearing::Source;
 use super::action::{Action, Alarm, Cause, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
 use super::arbiter::{self, Verdict};
-use super::board::{Applied, Board};
+use super::board::{Applied, Board, Gap};
 use super::budget::Rate;
 use super::keeper::{Due, Lane, Lesson};
 use super::memory::{Memory, Recall};
@@ -24,7 +24,10 @@ use super::pair::Presence;
 use super::partition::{PARTITIONS, Partition};
 use super::plan::{ObjectId, PersonPlan, Plan, Policy, RuleId};
 use super::rule::{Effect, Reason};
-use super::session::{ATTEMPT, Circumstances, Held, LONGEST, Need, SHORTEST, START_WITHIN, Session};
+use super::session::{
+    ATTEMPT, Circumstances, Held, LONGEST, Need, REFRESH_FROM, REFRESH_FROM_WITH_REPLICAS, SHORTEST, START_WITHIN,
+    Session,
+};
 use super::view::View;
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
@@ -79,7 +82,7 @@ pub struct Core {
     slots: Vec<PersonId>,
     ids: HashMap<(ObjectId, ObjectId), PersonId>,
     sources: Vec<Source>,
-    deafness: Vec<Mono>,
+    deafness: Vec<Gap>,
     memory: Memory,
     lanes: Vec<Lane>,
     owned: [Option<Mono>; PARTITIONS],
@@ -442,8 +445,7 @@ impl Core {
             Need::Rest(until) => (None, until),
             Need::Call { class, deadline, cause } => {
                 person.cause = cause;
-                let up = person.session.moves_up();
-                (Some((class, deadline, id)), if up > now.mono { up } else { Mono::MAX })
+                (Some((class, deadline, id)), person.session.moves(now.mono))
             }
         };
         let old = std::mem::replace(&mut person.due, due);
@@ -519,7 +521,7 @@ fn circumstances(policy: &Policy, sources: &[Source], person: &Person, now: Now)
     });
     Circumstances {
         seed: person.seed,
-        refresh_from: if policy.replicas { 0.5 } else { 0.6 },
+        refresh_from: if policy.replicas { REFRESH_FROM_WITH_REPLICAS } else { REFRESH_FROM },
         stirred: person.stirred,
         hearsay_until,
         end: known_end(policy, person).map(|end| now.mono + end.since(now.wall)),

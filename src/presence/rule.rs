@@ -5,7 +5,9 @@
 
 mod door;
 mod json;
+mod text;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::json::Json;
+use self::text::Scratch;
+pub use self::text::{Template, Words};
 use super::action::SourceId;
 use super::now::Timestamp;
 use super::plan::{RuleId, SignalId};
@@ -132,74 +136,6 @@ pub enum Format {
     Json,
 }
 
-/// Text with captures in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(Box<str>),
-    /// By its place in the pattern.
-    Capture(usize),
-}
-
-impl Template {
-    /// Reads `text`, in which `{name}` is a capture of `pattern`.
-    ///
-    /// # Errors
-    /// The name that the pattern does not have, or a brace without its partner.
-    pub fn parse(text: &str, pattern: &Pattern) -> Result<Self, String> {
-        let names: Vec<&str> = pattern.names().collect();
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some(open) = rest.find('{') {
-            let close = rest[open..].find('}').ok_or_else(|| format!("{{ without }} in {text:?}"))? + open;
-            let name = rest[open + 1..close].trim_end_matches("...");
-            let known = || if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let place = names.iter().position(|known| *known == name);
-            let place = place.ok_or_else(|| format!("no capture {{{name}}} in the topic; it has: {}", known()))?;
-            if open > 0 {
-                parts.push(Part::Text(rest[..open].into()));
-            }
-            parts.push(Part::Capture(place));
-            rest = &rest[close + 1..];
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.into()));
-        }
-        Ok(Template(parts))
-    }
-
-    /// Text without captures.
-    #[must_use]
-    pub fn constant(text: &str) -> Self {
-        Template(vec![Part::Text(text.into())])
-    }
-
-    /// Whether it has a capture.
-    #[must_use]
-    pub fn has_capture(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Capture(_)))
-    }
-
-    fn uses(&self, capture: usize) -> bool {
-        self.0.contains(&Part::Capture(capture))
-    }
-
-    fn fill(&self, captures: &[&str]) -> String {
-        self.0.iter().map(|part| part.fill(captures)).collect()
-    }
-}
-
-impl Part {
-    fn fill<'a>(&'a self, captures: &[&'a str]) -> &'a str {
-        match self {
-            Part::Text(text) => text,
-            Part::Capture(place) => captures.get(*place).copied().unwrap_or_default(),
-        }
-    }
-}
-
 /// Where a value is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Place {
@@ -210,30 +146,6 @@ pub enum Place {
     Topic(Template),
     /// In a JSON payload, by JSON Pointer (RFC 6901).
     Field(Box<str>),
-}
-
-/// Words, compared without letter case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words(Vec<Box<str>>);
-
-impl Words {
-    /// Of these.
-    #[must_use]
-    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        Words(words.into_iter().map(|word| word.trim().to_lowercase().into()).collect())
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn has(&self, value: &str) -> bool {
-        self.0
-            .iter()
-            .any(|word| word.eq_ignore_ascii_case(value) || (!value.is_ascii() && **word == value.to_lowercase()))
-    }
 }
 
 /// One rule.
@@ -272,21 +184,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn device(&self, captures: &[&str]) -> String {
-        if let Some(device) = &self.device {
-            return device.fill(captures);
-        }
-        let mut device = self.pattern.as_str().to_owned();
-        for (place, name) in self.pattern.names().enumerate() {
-            let looked_at = matches!(&self.value, Place::Topic(template) if template.uses(place));
-            if !looked_at {
-                let value = captures.get(place).copied().unwrap_or_default();
-                device = device.replace(&format!("{{{name}...}}"), value).replace(&format!("{{{name}}}"), value);
-            }
-        }
-        device
-    }
-
     fn say(&self, word: &str) -> Result<Say, Reason> {
         if self.on.has(word) {
             Ok(Say::On)
@@ -311,40 +208,73 @@ impl Payload<'_> {
         self.json.get_or_init(|| Json::parse(self.bytes)).as_ref().map_err(|reason| *reason)
     }
 
-    fn text(&self) -> Result<String, Reason> {
+    fn text(&self) -> Result<Cow<'_, str>, Reason> {
         let text = std::str::from_utf8(self.bytes).map_err(|_| Reason::NotUtf8)?;
         let text = text.trim_start_matches('\u{feff}').trim();
-        if text.len() >= 2
-            && text.starts_with('"')
-            && let Ok(word) = serde_json::from_str::<String>(text)
-        {
-            return Ok(word.trim().to_owned());
+        if text.len() < 2 || !text.starts_with('"') {
+            return Ok(text.into());
         }
-        Ok(text.to_owned())
+        if let Ok(word) = serde_json::from_str::<&str>(text) {
+            return Ok(word.trim().into()); // without escapes it is there as it stands
+        }
+        match serde_json::from_str::<String>(text) {
+            Ok(word) => Ok(word.trim().to_owned().into()),
+            Err(_) => Ok(text.into()),
+        }
     }
 
-    fn find(&self, place: &Place, format: Format, captures: &[&str]) -> Result<String, Reason> {
+    fn find<'a>(
+        &'a self,
+        place: &'a Place,
+        format: Format,
+        captures: &'a [&'a str],
+        scratch: &'a mut Scratch,
+    ) -> Result<Cow<'a, str>, Reason> {
         match place {
-            Place::Topic(template) => Ok(template.fill(captures)),
+            Place::Topic(template) => Ok(template.fill(captures, scratch).into()),
             Place::Field(pointer) => self.field(pointer),
             Place::Payload if format == Format::Text => self.text(),
-            Place::Payload if self.bytes.is_empty() => Ok(String::new()),
             Place::Payload => self.field(""),
         }
     }
 
-    fn field(&self, pointer: &str) -> Result<String, Reason> {
+    fn field(&self, pointer: &str) -> Result<Cow<'_, str>, Reason> {
         if self.bytes.is_empty() {
-            return Ok(String::new());
+            return Ok("".into());
         }
         self.json()?.at(pointer).and_then(Json::word).ok_or(Reason::Missing)
     }
+}
+
+/// What is known of a rule before any message.
+#[derive(Debug)]
+struct Prepared {
+    device: Template,
+    signal: Option<SignalId>,
+}
+
+impl Prepared {
+    fn new(rule: &Rule, signals: &[Box<str>]) -> Self {
+        let looked_at = match &rule.value {
+            Place::Topic(template) => Some(template),
+            _ => None,
+        };
+        let device = rule.device.clone().unwrap_or_else(|| Template::topic_without(&rule.pattern, looked_at));
+        Prepared { device, signal: signal(signals, &rule.signal) }
+    }
+}
+
+fn signal(signals: &[Box<str>], name: &str) -> Option<SignalId> {
+    let place = signals.iter().position(|signal| **signal == *name)?;
+    u16::try_from(place).ok().map(SignalId)
 }
 
 /// All rules of a configuration and the table of devices.
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
+    /// In the order of `rules`.
+    prepared: Vec<Prepared>,
     index: Index,
     /// Names of the signals, in order of priority.
     signals: Vec<Box<str>>,
@@ -370,7 +300,8 @@ impl Rules {
         }
         let subjects = subjects.into_iter().map(|(subject, person)| (subject.to_lowercase().into(), person)).collect();
         let door = prefix.map(|prefix| format!("{prefix}/in/").into());
-        Rules { rules, index, signals, subjects, door }
+        let prepared = rules.iter().map(|rule| Prepared::new(rule, &signals)).collect();
+        Rules { rules, prepared, index, signals, subjects, door }
     }
 
     /// The MQTT filters to subscribe.
@@ -400,16 +331,12 @@ impl Rules {
     /// Where a subject leads: an index into `Plan::people`. Letter case does not matter.
     #[must_use]
     pub fn resolve(&self, subject: &str) -> Option<usize> {
-        self.subjects.get(subject.to_lowercase().as_str()).copied()
-    }
-
-    fn signal(&self, name: &str) -> Option<SignalId> {
-        let place = self.signals.iter().position(|signal| **signal == *name)?;
-        u16::try_from(place).ok().map(SignalId)
+        self.subjects.get(Scratch::new().lower(subject)).copied()
     }
 
     /// Calls `each` once for every rule whose topic pattern matches, with what it makes of the message. Does not call it
-    /// at all if none matches.
+    /// at all if none matches. Allocates nothing, except for JSON, for a device, value or subject that is put together and
+    /// longer than 128 bytes, and for letters beyond ASCII in upper case.
     pub fn evaluate(
         &self,
         source: SourceId,
@@ -443,21 +370,21 @@ impl Rules {
         if payload.bytes.len() > LARGEST {
             return each(id, Err(Reason::TooLarge));
         }
-        let read = |place: &Place| payload.find(place, rule.format, captures);
-        let said = read(&rule.value).and_then(|word| rule.say(&word));
-        let found = said.and_then(|say| Ok((say, read(&rule.subject)?)));
+        let [mut value, mut subject, mut device] = std::array::from_fn(|_| Scratch::new());
+        let said = payload.find(&rule.value, rule.format, captures, &mut value).and_then(|word| rule.say(&word));
+        let found = said.and_then(|say| Ok((say, payload.find(&rule.subject, rule.format, captures, &mut subject)?)));
         let (say, subject) = match found {
             Ok(found) => found,
             Err(reason) => return each(id, Err(reason)),
         };
-        let (Some(person), Some(signal)) = (self.resolve(&subject), self.signal(&rule.signal)) else {
+        let prepared = &self.prepared[id.0 as usize];
+        let (Some(person), Some(signal)) = (self.resolve(&subject), prepared.signal) else {
             return each(id, Err(Reason::UnknownSubject));
         };
-        let device = rule.device(captures);
         let effect = Effect {
             person,
             signal,
-            device: &device,
+            device: prepared.device.fill(captures, &mut device),
             subject: &subject,
             say,
             ttl: rule.ttl,

@@ -32,6 +32,10 @@ pub const LATE: Duration = Duration::from_secs(25);
 pub const FADE: Duration = Duration::from_secs(300);
 /// Who would lapse within this is served first.
 const LAST_MINUTE: Duration = Duration::from_secs(60);
+/// A refresh may go from this part of the time that the session holds; jitter makes that earlier, by a tenth at most.
+pub(super) const REFRESH_FROM: f64 = 0.6;
+/// With replicas: a failover needs the rest.
+pub(super) const REFRESH_FROM_WITH_REPLICAS: f64 = 0.5;
 /// A change that becomes less taken has waited long enough after this to stand beside those that become more taken.
 const AGED: Duration = Duration::from_secs(30);
 /// A change of wanted that follows three others within this is flapping: not yet the call inside a meeting.
@@ -294,7 +298,9 @@ impl Session {
         let Held::Pair { sent, lapses, expires, .. } = self.held else {
             return Need::Rest(ghosts);
         };
-        let mut due = sent + lapses.since(sent).mul_f64(around.refresh_from - 0.1 * fraction(around.seed));
+        // Available has little time anyway: replicas change nothing there.
+        let from = if lapses < expires { REFRESH_FROM } else { around.refresh_from };
+        let mut due = sent + lapses.since(sent).mul_f64(from - 0.1 * fraction(around.seed));
         if let Some(end) = around.end {
             if expires > end.max(now + SHORTEST) + ROUNDING {
                 due = now; // the end moved: the session must not outlive it by more than it has to
@@ -311,12 +317,16 @@ impl Session {
         Need::Call { class, deadline: lapses, cause: Cause::Refresh }
     }
 
-    /// When a call that waits for the budget moves up in the order of service.
-    pub(super) fn moves_up(&self) -> Mono {
-        match self.held {
-            Held::Pair { presence, lapses, .. } if Some(presence) == self.wanted => lapses - LAST_MINUTE,
-            _ => self.wanted_since + AGED,
-        }
+    /// When a call that waits for the budget next changes its place in the order of service: a refresh becomes urgent, and
+    /// once the session has expired it is a change; a change that waits for long moves up.
+    pub(super) fn moves(&self, now: Mono) -> Mono {
+        let steps = match self.held {
+            Held::Pair { presence, lapses, expires, .. } if Some(presence) == self.wanted => {
+                [lapses - LAST_MINUTE, expires]
+            }
+            _ => [self.wanted_since + AGED, self.expires()],
+        };
+        steps.into_iter().filter(|&step| step > now).min().unwrap_or(Mono::MAX)
     }
 
     fn expires(&self) -> Mono {

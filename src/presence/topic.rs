@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Deref;
 
 /// As many levels as a topic may have to be looked at.
 const MOST_LEVELS: usize = 64;
@@ -45,8 +46,39 @@ impl fmt::Display for BadPattern {
 
 impl std::error::Error for BadPattern {}
 
+/// So many captures need no heap.
+const FEW: usize = 8;
+
 /// What the captures of a pattern stand for in one topic, in the order in which they are written.
-pub type Captures<'a> = Vec<&'a str>;
+#[derive(Clone, Debug, Default)]
+pub struct Captures<'t> {
+    few: [&'t str; FEW],
+    count: usize,
+    /// All of them, where there are more than [`FEW`].
+    many: Vec<&'t str>,
+}
+
+impl<'t> Captures<'t> {
+    fn push(&mut self, text: &'t str) {
+        if let Some(room) = self.few.get_mut(self.count) {
+            *room = text;
+            self.count += 1;
+            return;
+        }
+        if self.many.is_empty() {
+            self.many.extend(self.few);
+        }
+        self.many.push(text);
+    }
+}
+
+impl<'t> Deref for Captures<'t> {
+    type Target = [&'t str];
+
+    fn deref(&self) -> &[&'t str] {
+        if self.many.is_empty() { &self.few[..self.count] } else { &self.many }
+    }
+}
 
 impl Pattern {
     /// Reads a pattern.
@@ -117,7 +149,7 @@ impl Pattern {
         if topic.starts_with('$') && !matches!(self.levels.first(), Some(Level::Literal(_))) {
             return None;
         }
-        let mut captures = Vec::new();
+        let mut captures = Captures::default();
         let Some(rest) = self.rest else {
             let mut levels = topic.split('/');
             for level in &self.levels {
@@ -125,28 +157,36 @@ impl Pattern {
             }
             return levels.next().is_none().then_some(captures);
         };
-        let starts: Vec<usize> = std::iter::once(0).chain(topic.match_indices('/').map(|(at, _)| at + 1)).collect();
-        let after = self.levels.len() - rest - 1;
-        // `a/#` also matches `a` (MQTT 4.7.1.2); a named rest stands for something.
-        let unnamed = self.levels[rest] == Level::Rest("".into());
-        let least = rest + after + usize::from(!unnamed || rest == 0);
-        if starts.len() < least || starts.len() > MOST_LEVELS {
+        if topic.matches('/').count() >= MOST_LEVELS {
             return None;
         }
-        let text = |i: usize| &topic[starts[i]..starts.get(i + 1).map_or(topic.len(), |next| next - 1)];
-        for (i, level) in self.levels[..rest].iter().enumerate() {
-            one(level, text(i), &mut captures)?;
+        let (front, back) = (&self.levels[..rest], &self.levels[rest + 1..]);
+        let mut left = Some(topic);
+        for level in front {
+            let (text, below) = cut(left?);
+            one(level, text, &mut captures)?;
+            left = below;
         }
-        if !unnamed {
-            let last = starts.len() - after - 1;
-            let end = starts[last] + text(last).len();
-            captures.push(&topic[starts[rest]..end]);
+        if self.levels[rest] == Level::Rest("".into()) {
+            // It is last, and `a/#` also matches `a` (MQTT 4.7.1.2); a named rest stands for something.
+            return Some(captures);
         }
-        for (i, level) in self.levels[rest + 1..].iter().enumerate() {
-            one(level, text(starts.len() - after + i), &mut captures)?;
+        let left = left?;
+        let end = match back.len() {
+            0 => left.len(),
+            levels => left.rmatch_indices('/').nth(levels - 1)?.0,
+        };
+        captures.push(&left[..end]);
+        for (level, text) in back.iter().zip(left[end..].split('/').skip(1)) {
+            one(level, text, &mut captures)?;
         }
         Some(captures)
     }
+}
+
+/// The first level of a topic, and what is below it.
+fn cut(topic: &str) -> (&str, Option<&str>) {
+    topic.split_once('/').map_or((topic, None), |(level, below)| (level, Some(below)))
 }
 
 fn level(text: &str) -> Result<Level, BadPattern> {
@@ -226,10 +266,7 @@ impl Index {
         for &id in &self.rest {
             each(id);
         }
-        let (level, below) = match topic.split_once('/') {
-            Some((level, below)) => (level, Some(below)),
-            None => (topic, None),
-        };
+        let (level, below) = cut(topic);
         for node in [self.literal.get(level), self.any.as_deref()].into_iter().flatten() {
             match below {
                 Some(below) => node.find(below, each),

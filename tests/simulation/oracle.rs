@@ -220,7 +220,8 @@ impl Oracle {
         }
         let live = |share: &Share| {
             let known_end = share.said == Say::On && share.until.is_some();
-            let deaf = gap.is_some_and(|since| at.mono >= since + BLIND_HOLD) || at.mono >= share.blind;
+            let unheard = gap.is_some_and(|since| share.heard <= since && at.mono >= since + BLIND_HOLD);
+            let deaf = unheard || at.mono >= share.blind;
             share.is_on(at) && (known_end || !deaf)
         };
         shares.iter().filter(|(_, share)| live(share)).map(|((signal, _), _)| *signal).min()

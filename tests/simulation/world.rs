@@ -398,6 +398,7 @@ impl World {
                 self.last_heard = self.mono;
                 self.core.handle_link(self.now(), SourceId(0), Link::Replayed);
                 self.perform();
+                touched.extend(0..self.people.len());
             }
             Event::Replayed(_) => {}
             Event::Answer(ticket, outcome) => self.answer(ticket, outcome, touched),
@@ -408,12 +409,30 @@ impl World {
                     self.cover("a write that landed late over another");
                 }
             }
-            Event::LinkDown => self.link_down(),
-            Event::LinkUp => self.link_up(),
-            Event::Deaf => self.go_deaf(),
-            Event::Kill => self.kill(),
-            Event::Suspend => self.suspend(),
-            Event::WallStep => self.wall_step(),
+            Event::LinkDown => {
+                self.link_down();
+                touched.extend(0..self.people.len());
+            }
+            Event::LinkUp => {
+                self.link_up();
+                touched.extend(0..self.people.len());
+            }
+            Event::Deaf => {
+                self.go_deaf();
+                touched.extend(0..self.people.len());
+            }
+            Event::Kill => {
+                self.kill();
+                touched.extend(0..self.people.len());
+            }
+            Event::Suspend => {
+                self.suspend();
+                touched.extend(0..self.people.len());
+            }
+            Event::WallStep => {
+                self.wall_step();
+                touched.extend(0..self.people.len());
+            }
             Event::Phase => self.phase(),
             Event::Tick => {
                 touched.extend(0..self.people.len());

@@ -6,20 +6,12 @@
 use std::time::Duration;
 
 use super::super::action::{Link, SourceId};
+use super::super::board::Gap;
 use super::super::now::{Mono, Now};
 use super::{Core, source_id};
 
 /// A replay is taken to be through after this, if nobody says so earlier.
 const REPLAY: Duration = Duration::from_secs(10);
-
-/// A time in which a broker could not be heard.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gap {
-    /// The last proof of hearing.
-    pub(super) since: Mono,
-    /// When it ends the shares that nothing confirms.
-    pub(super) ends_shares: Mono,
-}
 
 /// What is known of one broker.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +65,7 @@ impl Core {
             }
             Link::Replayed => return self.replayed(source),
         }
-        self.deafness[usize::from(source.0)] = state_deafness(&self.sources[usize::from(source.0)]);
+        self.deafness[usize::from(source.0)] = self.sources[usize::from(source.0)].gap.unwrap_or(Gap::NONE);
         self.settle_all();
     }
 
@@ -82,7 +74,7 @@ impl Core {
         let slot = usize::from(source.0);
         if self.sources.len() <= slot {
             self.sources.resize(slot + 1, Source::default());
-            self.deafness.resize(slot + 1, Mono::MAX);
+            self.deafness.resize(slot + 1, Gap::NONE);
         }
         &mut self.sources[slot]
     }
@@ -111,12 +103,7 @@ impl Core {
                 person.board.blind(source, gap.since, gap.ends_shares);
             }
         }
-        self.deafness[usize::from(source.0)] = Mono::MAX;
+        self.deafness[usize::from(source.0)] = Gap::NONE;
         self.settle_all();
     }
-}
-
-/// When its deafness ends shares; never while it is heard.
-pub(super) fn state_deafness(source: &Source) -> Mono {
-    source.gap.map_or(Mono::MAX, |gap| gap.ends_shares)
 }

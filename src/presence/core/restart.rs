@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::action::{SourceId, TenantId};
+use super::super::board::Gap;
 use super::super::memory;
 use super::super::now::{Mono, Now};
 use super::super::plan::{Plan, RuleId, SignalId};
 use super::super::rule::Rules;
 use super::super::session::Held;
 use super::super::snapshot::{Restart, SavedPerson, SavedShare, Snapshot, VERSION};
-use super::hearing::{Gap, state_deafness};
 use super::{Core, Person, id_of, index, source_id};
 
 /// Brokers are awaited so long before anybody is set from what was known before the restart.
@@ -154,7 +154,7 @@ impl Core {
         let state = self.source(source);
         state.gap = Some(Gap { since: shift.mono(since), ends_shares: shift.now.mono + left });
         state.awaited_until = Some(shift.now.mono + AWAITED);
-        self.deafness[usize::from(source.0)] = state_deafness(&self.sources[usize::from(source.0)]);
+        self.deafness[usize::from(source.0)] = self.sources[usize::from(source.0)].gap.unwrap_or(Gap::NONE);
     }
 
     fn find_or_add(&mut self, plan: &Plan, saved: &SavedPerson) -> Option<super::PersonId> {

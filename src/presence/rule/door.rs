@@ -20,7 +20,7 @@ impl Rules {
 
     fn door_effect<'a>(&self, label: &'a str, signal: &str, payload: &[u8]) -> Result<Effect<'a>, Reason> {
         let person = self.resolve(label).ok_or(Reason::UnknownSubject)?;
-        let signal = self.signal(signal).ok_or(Reason::UnknownSignal)?;
+        let signal = super::signal(&self.signals, signal).ok_or(Reason::UnknownSignal)?;
         let Said { say, span, until } = read(payload)?;
         let ttl = span.unwrap_or(DEFAULT_TTL);
         Ok(Effect {
@@ -82,10 +82,11 @@ fn instant(text: &str) -> Option<Timestamp> {
 }
 
 fn word(text: &str) -> Result<Say, Reason> {
-    match text.to_ascii_lowercase().as_str() {
-        "on" | "true" | "1" => Ok(Say::On),
-        "off" | "false" | "0" => Ok(Say::Off),
-        "" | "unknown" | "unavailable" => Ok(Say::Unknown),
+    let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    match text {
+        _ if is(&["on", "true", "1"]) => Ok(Say::On),
+        _ if is(&["off", "false", "0"]) => Ok(Say::Off),
+        _ if is(&["", "unknown", "unavailable"]) => Ok(Say::Unknown),
         _ => Err(Reason::OtherValue),
     }
 }

@@ -1,5 +1,6 @@
 //! Payloads as JSON, read strictly: no key twice (two readers would disagree on which counts), bounded depth.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -49,12 +50,13 @@ impl Json {
     }
 
     /// A scalar as a word; arrays and objects have none.
-    pub(super) fn word(&self) -> Option<String> {
+    pub(super) fn word(&self) -> Option<Cow<'_, str>> {
         match self {
-            Json::Null => Some("null".to_owned()),
-            Json::Bool(value) => Some(value.to_string()),
-            Json::Number(value) => Some(value.to_string()),
-            Json::Text(value) => Some(value.trim().to_owned()),
+            Json::Null => Some("null".into()),
+            Json::Bool(true) => Some("true".into()),
+            Json::Bool(false) => Some("false".into()),
+            Json::Number(value) => Some(value.to_string().into()),
+            Json::Text(value) => Some(value.trim().into()),
             Json::Array(_) | Json::Object(_) => None,
         }
     }
