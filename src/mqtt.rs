@@ -13,6 +13,7 @@
 //! before. Those at QoS 0 have no such bound and are dropped, and counted, when the reader does not keep up.
 
 mod link;
+mod loss;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::presence::Link;
@@ -124,7 +126,7 @@ pub struct AckToken {
 
 enum Command {
     Ack(AckToken),
-    Stop(Option<Message>, oneshot::Sender<()>),
+    Stop(Option<Message>),
 }
 
 /// Speaks to the task that owns the link.
@@ -132,6 +134,7 @@ enum Command {
 pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     outbox: mpsc::Sender<Message>,
+    task: JoinHandle<()>,
 }
 
 /// Room for one message.
@@ -155,8 +158,8 @@ pub fn start(config: Config, clock: Clock, telemetry: Telemetry) -> Result<(Hand
     let (events_out, events) = mpsc::unbounded_channel(); // bounded by `link::MOST_WAITING` and the receive maximum
     let waiting = Arc::new(AtomicUsize::new(0));
     let (link, eventloop) = link::LinkTask::new(config, clock, telemetry, events_out, Arc::clone(&waiting))?;
-    tokio::spawn(link.run(eventloop, commands_in, outbox_in));
-    Ok((Handle { commands, outbox }, Events { events, waiting }))
+    let task = tokio::spawn(link.run(eventloop, commands_in, outbox_in));
+    Ok((Handle { commands, outbox, task }, Events { events, waiting }))
 }
 
 impl Handle {
@@ -172,10 +175,12 @@ impl Handle {
     }
 
     /// Says `farewell`, disconnects so that the last will is not published, and ends; within 5 s, connected or not.
-    pub async fn stop(self, farewell: Option<Message>) {
-        let (done, ended) = oneshot::channel();
-        if self.commands.send(Command::Stop(farewell, done)).is_ok() {
-            drop(tokio::time::timeout(STOP, ended).await);
+    pub async fn stop(mut self, farewell: Option<Message>) {
+        drop(self.commands.send(Command::Stop(farewell))); // the task is gone: so is the connection
+        if tokio::time::timeout(STOP, &mut self.task).await.is_err() {
+            // Stalled on a peer that does not read. Nothing of it may outlive the stop.
+            self.task.abort();
+            drop(self.task.await);
         }
     }
 }

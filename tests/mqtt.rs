@@ -296,3 +296,48 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
     bridge.stop(None).await;
     phone.stop(None).await;
 }
+
+/// Fills every queue towards a broker that does not read.
+async fn fill(handle: &Handle) {
+    let message = Message { topic: "in/mine".into(), payload: vec![b'x'; 60_000].into(), retain: false };
+    while let Ok(permit) = tokio::time::timeout(Duration::from_millis(200), handle.permit()).await {
+        permit.unwrap().publish(message.clone());
+    }
+}
+
+#[tokio::test]
+async fn fault_03_a_stop_ends_the_task_while_the_broker_is_frozen() {
+    let Some(broker) = Mosquitto::start("fault_03", "").await else { return };
+    let mut config = config(broker.port, "frozen");
+    config.keep_alive = Duration::from_secs(60); // the stop must not owe its end to the keep-alive
+    let (handle, mut events, _) = start(config);
+    up(&mut events).await;
+    broker.signal("STOP");
+    fill(&handle).await;
+    tokio::time::timeout(Duration::from_secs(7), handle.stop(None)).await.expect("a stop within its bound");
+    assert!(events.next().await.is_none(), "the task is gone");
+}
+
+#[tokio::test]
+async fn a_stop_with_every_queue_full_still_disconnects() {
+    let Some(broker) = Mosquitto::start("mqtt full stop", "").await else { return };
+    let mut watch = config(broker.port, "watch");
+    watch.filters = vec!["status/#".into()];
+    let (_watch, mut seen, _) = start(watch);
+    up(&mut seen).await;
+    let mut config = config(broker.port, "full");
+    config.filters = vec!["nothing".into()];
+    config.keep_alive = Duration::from_secs(60);
+    let (handle, mut events, _) = start(config);
+    up(&mut events).await;
+    broker.signal("STOP");
+    fill(&handle).await;
+    let farewell = Message { topic: "status/full".into(), payload: "bye".into(), retain: true };
+    let stop = tokio::spawn(handle.stop(Some(farewell)));
+    tokio::task::yield_now().await;
+    broker.signal("CONT");
+    stop.await.unwrap();
+    says(&mut seen, "bye").await;
+    broker.publish("status/end", "end", false);
+    says(&mut seen, "end").await; // and no last will in between
+}

@@ -1,5 +1,6 @@
 //! The task that owns rumqttc's event loop, and is the only one to touch it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, ConnectionError, Event as Polled, EventLoop, MqttOptions, StateError};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use secrecy::ExposeSecret;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::loss::{Cause, Losses};
 use super::{AckToken, Command, Config, Event, Incoming, Message, Session};
 use crate::clock::Clock;
 use crate::presence::{Link, Mono};
@@ -25,15 +27,6 @@ use crate::tls;
 pub(super) const MOST_WAITING: usize = 10_000;
 /// An attempt to connect, from the first packet to CONNACK.
 const CONNECT_SECONDS: u64 = 10;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// While the port refuses: the broker is restarting, and people wait.
-const REFUSED_CAP: Duration = Duration::from_secs(4);
-const CAP: Duration = Duration::from_secs(30);
-/// A connection that ends sooner, three times in a row, was taken over by another client of our id: mosquitto 2.0.11
-/// does not say so.
-const SHORT: Duration = Duration::from_secs(10);
-const TAKEN_OVER_FIRST: Duration = Duration::from_secs(30);
-const TAKEN_OVER_CAP: Duration = Duration::from_secs(600);
 
 pub(super) struct LinkTask {
     config: Config,
@@ -45,16 +38,16 @@ pub(super) struct LinkTask {
     /// Counts connections and their ends: acknowledgements of another epoch are dropped.
     epoch: u64,
     connected: Option<Mono>,
-    attempts: u32,
-    short_lived: u32,
+    losses: Losses,
     /// What did not fit into rumqttc's channel; nothing else is taken until it does.
-    blocked: Option<Request>,
-    stopping: Option<oneshot::Sender<()>>,
+    blocked: VecDeque<Request>,
+    stopping: bool,
 }
 
 enum Request {
     Ack(AckToken),
     Publish(Message),
+    Disconnect,
 }
 
 enum Next {
@@ -83,10 +76,9 @@ impl LinkTask {
             waiting,
             epoch: 0,
             connected: None,
-            attempts: 0,
-            short_lived: 0,
-            blocked: None,
-            stopping: None,
+            losses: Losses::default(),
+            blocked: VecDeque::new(),
+            stopping: false,
         };
         Ok((task, eventloop))
     }
@@ -115,9 +107,6 @@ impl LinkTask {
                 }
             }
         }
-        if let Some(done) = self.stopping.take() {
-            let _nobody_waits = done.send(());
-        }
     }
 
     /// Credentials and certificates as they are on disk now.
@@ -126,14 +115,24 @@ impl LinkTask {
             Ok(transport) => {
                 eventloop.options.set_transport(transport);
             }
-            Err(error) => tracing::error!(%error, "TLS certificates for MQTT cannot be read; the last ones are used."),
+            Err(error) => {
+                if let Some(times) = self.telemetry.count("mqtt_unreadable", "certificates") {
+                    let remedy = "let the bridge's user read ca_file in [mqtt], a PEM file";
+                    tracing::error!(times, %error, remedy, "TLS certificates for MQTT cannot be read; the last are used.");
+                }
+            }
         }
         let Some(username) = &self.config.username else { return };
         match self.config.password.as_ref().map_or(Ok("".into()), crate::secret::SecretSource::read) {
             Ok(password) => {
                 eventloop.options.set_credentials(username.as_str(), password.expose_secret());
             }
-            Err(error) => tracing::error!(%error, "The MQTT password cannot be read."),
+            Err(error) => {
+                if let Some(times) = self.telemetry.count("mqtt_unreadable", "password") {
+                    let remedy = "let the bridge's user read password_file in [mqtt]";
+                    tracing::error!(times, %error, remedy, "The MQTT password cannot be read; the last one is used.");
+                }
+            }
         }
     }
 
@@ -155,7 +154,7 @@ impl LinkTask {
                 self.packet(packet);
                 Next::Go
             }
-            Some(Err(error)) if self.stopping.is_none() => Next::Wait(self.lost(&error)),
+            Some(Err(error)) if !self.stopping => Next::Wait(self.lost(&error)),
             Some(Err(_)) | None => Next::End,
         }
     }
@@ -170,19 +169,15 @@ impl LinkTask {
         let mut poll = pin!(eventloop.poll());
         loop {
             self.unblock();
-            let free = self.blocked.is_none() && self.stopping.is_none();
+            let free = self.blocked.is_empty() && !self.stopping;
             tokio::select! {
                 // Commands first: a flood of messages must not keep acknowledgements or a stop waiting. An acknowledgement
                 // that meets a loss here is dropped by rumqttc, which clears its channel of them.
                 biased;
                 command = commands.recv(), if free => match command? {
                     Command::Ack(token) => self.request(Request::Ack(token)),
-                    Command::Stop(farewell, done) => {
-                        self.stopping = Some(done);
-                        if self.connected.is_none() || !self.say_goodbye(farewell) {
-                            return None;
-                        }
-                    }
+                    Command::Stop(_) if self.connected.is_none() => return None,
+                    Command::Stop(farewell) => self.say_goodbye(farewell),
                 },
                 Some(message) = outbox.recv(), if free => self.request(Request::Publish(message)),
                 polled = &mut poll => return Some(polled),
@@ -190,15 +185,30 @@ impl LinkTask {
         }
     }
 
-    fn say_goodbye(&self, farewell: Option<Message>) -> bool {
-        let said = farewell.is_none_or(|message| {
-            self.client.try_publish(message.topic, QoS::AtMostOnce, message.retain, message.payload).is_ok()
-        });
-        self.client.try_disconnect().is_ok() && said
+    /// Queued behind what is on its way: a channel that is full now has room once the broker has read from it.
+    fn say_goodbye(&mut self, farewell: Option<Message>) {
+        self.stopping = true;
+        self.blocked.extend(farewell.map(Request::Publish));
+        self.blocked.push_back(Request::Disconnect);
+        self.unblock();
     }
 
     fn request(&mut self, request: Request) {
-        let fits = match &request {
+        self.blocked.push_back(request);
+        self.unblock();
+    }
+
+    fn unblock(&mut self) {
+        while let Some(request) = self.blocked.pop_front() {
+            if !self.fits(&request) {
+                self.blocked.push_front(request);
+                break;
+            }
+        }
+    }
+
+    fn fits(&self, request: &Request) -> bool {
+        match request {
             Request::Ack(token) if token.epoch != self.epoch => true, // of a connection that is gone
             Request::Ack(token) => {
                 let mut publish = Publish::new("", QoS::AtLeastOnce, "", None);
@@ -210,15 +220,7 @@ impl LinkTask {
                 .client
                 .try_publish(message.topic.as_str(), QoS::AtMostOnce, message.retain, message.payload.clone())
                 .is_ok(),
-        };
-        if !fits {
-            self.blocked = Some(request);
-        }
-    }
-
-    fn unblock(&mut self) {
-        if let Some(request) = self.blocked.take() {
-            self.request(request);
+            Request::Disconnect => self.client.try_disconnect().is_ok(),
         }
     }
 
@@ -234,7 +236,6 @@ impl LinkTask {
     fn up(&mut self, ack: &ConnAck) {
         self.epoch += 1;
         self.connected = Some(self.clock.real());
-        self.attempts = 0;
         let wanted = match self.config.session {
             Session::Persistent { expiry } => expiry,
             Session::Clean => Duration::ZERO,
@@ -291,44 +292,34 @@ impl LinkTask {
     /// The connection ended or did not come about; how long to wait before the next attempt.
     fn lost(&mut self, error: &ConnectionError) -> Duration {
         self.epoch += 1;
-        self.attempts += 1;
-        self.blocked = None;
+        self.blocked.clear();
         let lasted = self.connected.take().map(|since| self.clock.real().since(since));
         if lasted.is_some() {
             self.tell(Event::Link(Link::Down));
         }
-        match lasted {
-            Some(lasted) if lasted < SHORT => self.short_lived += 1,
-            Some(_) => self.short_lived = 0,
-            None => {}
+        let cause = cause(error);
+        self.log(error, cause);
+        let verdict = self.losses.judge(cause, lasted, fastrand::f64());
+        if verdict.taken_over {
+            self.taken_over();
         }
-        let kind = kind(error);
-        self.log(error, kind);
-        if kind == Kind::TakenOver || self.short_lived >= 3 {
-            self.short_lived = self.short_lived.max(3);
-            return self.taken_over();
-        }
-        let cap = if kind == Kind::PortRefuses { REFUSED_CAP } else { CAP };
-        let wait = FIRST_WAIT.saturating_mul(1 << self.attempts.min(12)).min(cap);
-        wait.mul_f64(0.5 + fastrand::f64() / 2.0)
+        verdict.wait
     }
 
-    fn taken_over(&self) -> Duration {
+    fn taken_over(&self) {
         self.telemetry.count("mqtt_lost", "taken_over");
         tracing::error!(
             client_id = self.config.client_id,
             remedy = "give each bridge a client_id of its own in [mqtt]",
             "Another client uses our client id: the broker ends one connection for the other."
         );
-        let doubled = TAKEN_OVER_FIRST.saturating_mul(1 << (self.short_lived - 3).min(10));
-        doubled.min(TAKEN_OVER_CAP)
     }
 
-    fn log(&self, error: &ConnectionError, kind: Kind) {
+    fn log(&self, error: &ConnectionError, cause: Cause) {
         let (host, port) = (self.config.host.as_str(), self.config.port);
-        let Some(times) = self.telemetry.count("mqtt_lost", kind.name()) else { return };
-        match kind {
-            Kind::LoginRefused => tracing::error!(
+        let Some(times) = self.telemetry.count("mqtt_lost", cause.name()) else { return };
+        match cause {
+            Cause::LoginRefused => tracing::error!(
                 host, port, times, %error, remedy = "check username and password in [mqtt], and the broker's user list",
                 "The broker refuses the login."
             ),
@@ -349,11 +340,7 @@ impl LinkTask {
                 () = &mut rest => return true,
                 command = commands.recv() => match command {
                     Some(Command::Ack(_)) => {} // of a connection that is gone
-                    Some(Command::Stop(_, done)) => {
-                        self.stopping = Some(done);
-                        return false;
-                    }
-                    None => return false,
+                    Some(Command::Stop(_)) | None => return false,
                 },
                 Some(_) = outbox.recv() => {} // said again when connected
             }
@@ -361,38 +348,24 @@ impl LinkTask {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    PortRefuses,
-    LoginRefused,
-    TakenOver,
-    Other,
-}
-
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Kind::PortRefuses => "port_refuses",
-            Kind::LoginRefused => "login_refused",
-            Kind::TakenOver => "told_taken_over",
-            Kind::Other => "other",
-        }
-    }
-}
-
-fn kind(error: &ConnectionError) -> Kind {
+fn cause(error: &ConnectionError) -> Cause {
     use ConnectReturnCode::{BadUserNamePassword, Banned, NotAuthorized};
     match error {
-        ConnectionError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => Kind::PortRefuses,
+        ConnectionError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => Cause::PortRefuses,
         ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized | Banned)
         | ConnectionError::MqttState(StateError::ConnFail { reason: BadUserNamePassword | NotAuthorized | Banned }) => {
-            Kind::LoginRefused
+            Cause::LoginRefused
         }
         ConnectionError::MqttState(StateError::ServerDisconnect {
             reason_code: DisconnectReasonCode::SessionTakenOver,
             ..
-        }) => Kind::TakenOver,
-        _ => Kind::Other,
+        }) => Cause::TakenOver,
+        ConnectionError::MqttState(StateError::ConnectionAborted) => Cause::PeerClosed,
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(rumqttc::v5::mqttbytes::Error::Io(error)),
+        ) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Cause::PeerClosed,
+        _ => Cause::Other,
     }
 }
 

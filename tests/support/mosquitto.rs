@@ -68,6 +68,12 @@ impl Mosquitto {
         }
     }
 
+    /// STOP freezes it, CONT lets it go on.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    }
+
     pub fn publish(&self, topic: &str, payload: &str, retain: bool) {
         let mut command = Command::new(program("mosquitto_pub").unwrap());
         command.args(["-V", "5", "-q", "1", "-p", &self.port.to_string(), "-t", topic, "-m", payload]);
