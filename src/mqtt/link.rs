@@ -377,6 +377,8 @@ fn options(config: &Config) -> MqttOptions {
     options.set_manual_acks(true);
     options.set_max_packet_size(Some(config.max_packet_size));
     options.set_receive_maximum(Some(config.receive_maximum.max(1)));
+    // We publish at QoS 0. rumqttc makes room for as many unacknowledged publishes as are allowed: 65,535 would be 13 MB.
+    options.set_outgoing_inflight_upper_limit(16);
     match config.session {
         Session::Persistent { expiry } => {
             options.set_clean_start(false);
