@@ -138,12 +138,12 @@ impl Share {
     /// When what it says changes next by itself.
     fn next(&self, now: Now, gap: Gap) -> Deadline {
         let mut next = Deadline::NEVER;
-        for mono in [self.on_from, self.on_until.mono, self.off_until.mono, self.blind(gap)] {
+        for mono in [self.on_from, self.on_until.mono, self.off_until.mono, self.lease.mono, self.blind(gap)] {
             if mono > now.mono {
                 next = next.at_latest(mono);
             }
         }
-        for wall in [self.on_until.wall, self.off_until.wall] {
+        for wall in [self.on_until.wall, self.off_until.wall, self.lease.wall] {
             if wall > now.wall {
                 next.wall = next.wall.min(wall);
             }

@@ -63,6 +63,8 @@ pub enum Hearing {
 enum Entry {
     Delivery(Delivery),
     Hearing(u64, Hearing),
+    /// The wall clock was set; it had come so far.
+    Step(At),
 }
 
 /// The log.
@@ -154,6 +156,11 @@ impl Oracle {
         self.log.push(Entry::Hearing(now, hearing));
     }
 
+    /// The wall clock was set after `before`.
+    pub fn step(&mut self, before: At) {
+        self.log.push(Entry::Step(before));
+    }
+
     /// The signal that a person should show, by its place in the order of priority.
     pub fn wanted(&self, person: usize, at: At) -> Option<usize> {
         let mut shares: BTreeMap<(usize, &'static str), Share> = BTreeMap::new();
@@ -164,11 +171,14 @@ impl Oracle {
             let now = match entry {
                 Entry::Delivery(delivery) => delivery.at.mono,
                 Entry::Hearing(now, _) => *now,
+                Entry::Step(at) => at.mono,
             };
             if replay.is_some_and(|by| now >= by) {
                 replayed(&mut shares, &mut gap, &mut replay, &mut backlog);
             }
             match entry {
+                // What is over on both clocks is forgotten; setting one back does not bring it back.
+                Entry::Step(at) => shares.retain(|_, share| !share.ended(*at) || at.mono < share.off.max(share.lease)),
                 Entry::Hearing(_, Hearing::Lost { since }) => {
                     gap = gap.or(Some(*since));
                     (replay, backlog) = (None, None);

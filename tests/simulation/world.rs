@@ -876,6 +876,7 @@ impl World {
             return;
         }
         self.fault("wall clock stepped");
+        self.oracle.step(self.at());
         self.wall += self.rng.i64(-2 * 3_600_000..2 * 3_600_000);
         self.core.handle_timeout(self.now());
         self.perform();
