@@ -20,6 +20,7 @@ pub mod now;
 pub mod pair;
 pub mod partition;
 pub mod plan;
+mod quick;
 pub mod rule;
 pub mod session;
 pub mod snapshot;

@@ -20,6 +20,7 @@ pub use self::text::{Template, Words};
 use super::action::SourceId;
 use super::now::Timestamp;
 use super::plan::{RuleId, SignalId};
+use super::quick::Quick;
 use super::topic::{Index, Pattern, minimal_filters};
 
 /// Payloads beyond this are not looked at.
@@ -279,7 +280,7 @@ pub struct Rules {
     /// Names of the signals, in order of priority.
     signals: Vec<Box<str>>,
     /// Lower-case subjects and labels → people of the plan.
-    subjects: HashMap<Box<str>, usize>,
+    subjects: HashMap<Box<str>, usize, Quick>,
     /// First levels of the door's topics, with the slash that follows.
     door: Option<Box<str>>,
 }

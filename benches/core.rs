@@ -1,0 +1,322 @@
+//! What the pure core costs, in time and in memory: see README.md beside this file.
+//!
+//! Everybody is at a desk with one phone. People are taken in an order that jumps about in memory, as real events do.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benches may")]
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use divan::{AllocProfiler, Bencher, black_box};
+use presence_bridge::presence::rule::{Format, Place, Rule, Template, Words};
+use presence_bridge::presence::topic::Pattern;
+use presence_bridge::presence::{
+    Action, Core, Mono, Now, ObjectId, Outcome, PersonPlan, Plan, Policy, Presence, Publish, Rules, Signal, SourceId,
+    TenantId, Ticket, Timestamp,
+};
+
+#[global_allocator]
+static ALLOC: AllocProfiler = AllocProfiler::system();
+
+const TOPIC: &str = "pbx/devstate/PJSIP/{ext}";
+
+fn main() {
+    divan::main();
+}
+
+/// People in the tenant.
+fn sizes() -> Vec<usize> {
+    #[allow(clippy::disallowed_methods, reason = "no configuration, and no argument that divan would pass on")]
+    let million = std::env::var_os("BENCH_MILLION").is_some();
+    let mut sizes = vec![1_000, 10_000, 100_000];
+    sizes.extend(million.then_some(1_000_000));
+    sizes
+}
+
+fn rule(topic: &str) -> Rule {
+    let pattern = Pattern::parse(topic).unwrap();
+    Rule {
+        name: topic.into(),
+        source: None,
+        subject: Place::Topic(Template::parse("{ext}", &pattern).unwrap()),
+        pattern,
+        format: Format::Text,
+        signal: "call".into(),
+        value: Place::Payload,
+        on: Words::new(["INUSE", "BUSY"]),
+        off: Words::new(["NOT_INUSE"]),
+        unknown: Words::new(["UNAVAILABLE"]),
+        device: None,
+        ttl: Duration::from_secs(8 * 3600),
+        accept_retained: true,
+    }
+}
+
+fn extension(person: usize) -> String {
+    (2_000_000 + person).to_string()
+}
+
+fn rules(people: usize, topics: impl Iterator<Item = String>) -> Rules {
+    let subjects = (0..people).flat_map(|n| [(format!("person{n}"), n), (extension(n), n)]);
+    let rules = topics.map(|topic| rule(&topic)).collect();
+    Rules::new(rules, subjects, vec!["call".into()], Some("presence-bridge"))
+}
+
+fn plan(people: usize) -> Plan {
+    let who = |n| PersonPlan {
+        tenant: TenantId(0),
+        object_id: format!("11111111-1111-4111-8111-{n:012x}").parse().unwrap(),
+        label: format!("person{n}").into(),
+    };
+    // No budget: it is the core that is measured.
+    let max_stale = Duration::from_secs(4 * 3600);
+    let policy = Policy { rate: 1e9, burst: 1_000_000_000, max_stale, ..Policy::default() };
+    Plan {
+        tenants: vec![ObjectId::default()],
+        people: (0..people).map(who).collect(),
+        signals: vec![Signal { name: "call".into(), presence: Some(Presence::InACall) }],
+        rules: rules(people, std::iter::once(TOPIC.to_owned())),
+        policy,
+    }
+}
+
+fn start() -> Now {
+    Now { mono: Mono::from_millis(1_000_000), wall: Timestamp::from_millis(1_795_000_000_000) }
+}
+
+/// A core and what surrounds it.
+struct House {
+    core: Core,
+    now: Now,
+    on: Vec<bool>,
+    calls: Vec<Ticket>,
+    last: usize,
+}
+
+impl House {
+    fn new(people: usize) -> House {
+        let now = start();
+        let core = Core::new(now, Arc::new(plan(people)));
+        House { core, now, on: vec![false; people], calls: Vec::new(), last: 0 }
+    }
+
+    /// Everybody is on the phone, and Graph holds that.
+    fn busy(people: usize) -> House {
+        let mut house = House::new(people);
+        for person in 0..people {
+            house.pass(1);
+            house.change(person);
+            house.answer();
+        }
+        house
+    }
+
+    /// Every second one is on the phone, and Graph holds that.
+    fn mixed(people: usize) -> House {
+        let mut house = House::busy(people);
+        for person in (0..people).step_by(2) {
+            house.pass(1);
+            house.change(person);
+            house.answer();
+        }
+        house
+    }
+
+    fn pass(&mut self, millis: u64) {
+        let span = Duration::from_millis(millis);
+        self.now = Now { mono: self.now.mono + span, wall: self.now.wall + span };
+    }
+
+    /// Somebody else, far away in memory. The stride is prime, so it comes by everybody.
+    fn next(&mut self) -> usize {
+        self.last = (self.last + 7_919) % self.on.len();
+        self.last
+    }
+
+    /// As it comes from a socket: in the cache.
+    fn topic(&self, person: usize) -> String {
+        TOPIC.replace("{ext}", &extension(person))
+    }
+
+    fn publish(&mut self, topic: &str, payload: &[u8], retain: bool) {
+        let publish = Publish { topic: topic.as_bytes(), payload, retain, expiry: None };
+        black_box(self.core.handle_publish(self.now, SourceId(0), &publish));
+        self.perform();
+    }
+
+    /// The payload that would change what the person says.
+    fn toggle(&mut self, person: usize) -> &'static [u8] {
+        self.on[person] ^= true;
+        if self.on[person] { b"INUSE" } else { b"NOT_INUSE" }
+    }
+
+    fn change(&mut self, person: usize) {
+        let topic = self.topic(person);
+        let payload = self.toggle(person);
+        self.publish(&topic, payload, false);
+    }
+
+    fn perform(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            if let Action::SetPresence { ticket, .. } | Action::ClearPresence { ticket, .. } = action {
+                self.calls.push(ticket);
+            }
+        }
+    }
+
+    fn answer(&mut self) {
+        while let Some(ticket) = self.calls.pop() {
+            self.core.handle_outcome(self.now, ticket, Outcome::Accepted);
+            self.perform();
+        }
+    }
+
+    /// To the moment at which the next refresh is due.
+    fn refresh(&mut self) {
+        let before = self.calls.len();
+        while self.calls.len() == before {
+            let span = self.core.poll_timeout().unwrap().mono.since(self.now.mono);
+            self.pass(u64::try_from(span.as_millis()).unwrap());
+            self.core.handle_timeout(self.now);
+            self.perform();
+        }
+    }
+}
+
+/// A live message that says what is known already, of somebody whom Graph shows that way.
+#[divan::bench(args = sizes(), sample_size = 100, sample_count = 200)]
+fn a_repeat(bencher: Bencher<'_, '_>, people: usize) {
+    say_again(bencher, people, false);
+}
+
+/// A replay after a reconnect that equals what was heard last.
+#[divan::bench(args = sizes(), sample_size = 100, sample_count = 200)]
+fn a_replay(bencher: Bencher<'_, '_>, people: usize) {
+    say_again(bencher, people, true);
+}
+
+fn say_again(bencher: Bencher<'_, '_>, people: usize, retain: bool) {
+    let house = RefCell::new(House::busy(people));
+    let message = || {
+        let mut house = house.borrow_mut();
+        house.pass(1);
+        let person = house.next();
+        house.topic(person)
+    };
+    bencher.with_inputs(message).bench_local_refs(|topic| house.borrow_mut().publish(topic, b"INUSE", retain));
+}
+
+/// A message that changes what somebody should show, up to the call that it causes.
+#[divan::bench(args = sizes(), sample_size = 100, sample_count = 200)]
+fn a_change(bencher: Bencher<'_, '_>, people: usize) {
+    let house = RefCell::new(House::mixed(people));
+    let answered = || {
+        let mut house = house.borrow_mut();
+        house.answer();
+        house.pass(600); // nobody flaps
+        let person = house.next();
+        (house.topic(person), house.toggle(person))
+    };
+    bencher
+        .with_inputs(answered)
+        .bench_local_refs(|(topic, payload)| house.borrow_mut().publish(topic, payload, false));
+}
+
+/// The answer to such a call.
+#[divan::bench(args = sizes(), sample_size = 100, sample_count = 200)]
+fn an_outcome(bencher: Bencher<'_, '_>, people: usize) {
+    let house = RefCell::new(House::mixed(people));
+    let called = || {
+        let mut house = house.borrow_mut();
+        house.pass(600);
+        let person = house.next();
+        house.change(person);
+        house.calls.pop().unwrap()
+    };
+    bencher.with_inputs(called).bench_local_values(|ticket| {
+        let mut house = house.borrow_mut();
+        house.calls.push(ticket);
+        house.answer();
+    });
+}
+
+/// A refresh that becomes due: timer, queue, call.
+#[divan::bench(args = sizes(), sample_size = 1, sample_count = 1_000)]
+fn a_due_refresh(bencher: Bencher<'_, '_>, people: usize) {
+    let house = RefCell::new(House::busy(people));
+    bencher.with_inputs(|| house.borrow_mut().answer()).bench_local_values(|()| house.borrow_mut().refresh());
+}
+
+/// Building the plan out of a configuration that has been read: for its memory.
+#[divan::bench(args = sizes(), sample_size = 1, sample_count = 5)]
+fn plan_of(people: usize) -> Plan {
+    plan(people)
+}
+
+/// From a plan to a core that waits for messages. Allocated bytes less deallocated ones, by people: bytes per known person.
+#[divan::bench(args = sizes(), sample_size = 1, sample_count = 5)]
+fn load(bencher: Bencher<'_, '_>, people: usize) {
+    bencher.with_inputs(|| Arc::new(plan(people))).bench_local_values(|plan| Core::new(start(), plan));
+}
+
+/// Everybody becomes active for the first time: allocated and grown bytes less deallocated ones, by people, are what an
+/// active person takes beyond a known one.
+#[divan::bench(args = sizes(), sample_count = 1)]
+fn everybody_becomes_active(bencher: Bencher<'_, '_>, people: usize) {
+    let topics: Vec<String> = (0..people).map(|n| TOPIC.replace("{ext}", &extension(n))).collect();
+    bencher.with_inputs(|| House::new(people)).bench_local_values(|mut house| {
+        for topic in &topics {
+            house.pass(1);
+            house.publish(topic, b"INUSE", false);
+            house.answer();
+        }
+        house
+    });
+}
+
+/// Rules alone.
+mod rules_of {
+    use super::*;
+
+    fn topics(count: usize) -> impl Iterator<Item = String> {
+        (0..count).map(|n| format!("site/building{n}/phone/{{ext}}/state"))
+    }
+
+    /// A message that one of so many patterns takes.
+    #[divan::bench(args = [10, 1_000, 10_000], sample_size = 1_000)]
+    fn a_hit(bencher: Bencher<'_, '_>, patterns: usize) {
+        let rules = rules(1_000, topics(patterns));
+        let messages: Vec<String> =
+            (0..1_000).map(|n| format!("site/building{}/phone/{}/state", n * 7 % patterns, extension(n))).collect();
+        let mut at = 0;
+        bencher.bench_local(|| {
+            at = (at + 1) % messages.len();
+            rules.evaluate(SourceId(0), &messages[at], b"INUSE", &mut |_, effect| {
+                black_box(effect).unwrap();
+            });
+        });
+    }
+
+    /// A message of a known shape that is for nobody.
+    #[divan::bench(args = [10, 1_000, 10_000], sample_size = 1_000)]
+    fn a_miss(bencher: Bencher<'_, '_>, patterns: usize) {
+        let rules = rules(1_000, topics(patterns));
+        bencher.bench_local(|| {
+            let topic = black_box("site/building7/phone/1001/ringing");
+            rules.evaluate(SourceId(0), topic, b"INUSE", &mut |_, effect| {
+                black_box(effect).unwrap();
+            });
+        });
+    }
+}
+
+/// A message that no rule wants, through the whole core.
+#[divan::bench]
+fn for_nobody(bencher: Bencher<'_, '_>) {
+    let mut house = House::busy(1_000);
+    bencher.bench_local(|| {
+        let publish = Publish { topic: b"zigbee2mqtt/lamp/set", payload: b"{}", retain: false, expiry: None };
+        black_box(house.core.handle_publish(house.now, SourceId(0), &publish));
+    });
+}
