@@ -49,6 +49,8 @@ fn rule(topic: &str) -> Rule {
         unknown: Words::new(["UNAVAILABLE"]),
         device: None,
         ttl: Duration::from_secs(8 * 3600),
+        delay: Duration::ZERO,
+        hold: Duration::ZERO,
         accept_retained: true,
     }
 }
