@@ -2,6 +2,7 @@
 //!
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
 //! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
+//! * `rush`: 10,000 people at once; the budget as Graph counts it.
 //! * `rules`, `configuration`: mapping and configuration files.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
@@ -22,6 +23,7 @@ mod graph;
 mod house;
 mod mqtt;
 mod rules;
+mod rush;
 mod sandbox;
 mod simulation;
 mod stories;
