@@ -3,6 +3,7 @@
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
 //! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
 //! * `rush`: 10,000 people at once; the budget as Graph counts it.
+//! * `small_worlds`: every path of one person to a depth, healed, must come right.
 //! * `rules`, `configuration`: mapping and configuration files.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
@@ -26,6 +27,7 @@ mod rules;
 mod rush;
 mod sandbox;
 mod simulation;
+mod small_worlds;
 mod stories;
 mod support;
 mod tenant;

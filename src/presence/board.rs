@@ -228,6 +228,9 @@ impl Share {
                 self.on_until = self.end(self.lease);
             }
         } else {
+            if self.said == Say::On {
+                self.said = Say::Unknown; // said too long ago to be woken, now or by a later end
+            }
             self.until = until;
             self.lease = Deadline { mono: now.mono + DEFAULT_TTL, wall: Timestamp::MAX };
         }

@@ -51,6 +51,7 @@ pub struct Handled<'a> {
     pub steps: &'a [Step],
 }
 
+#[derive(Clone)]
 pub(super) struct Person {
     pub(super) who: PersonPlan,
     listed: bool,
@@ -73,7 +74,8 @@ pub(super) struct Person {
 /// Held without its times: what is worth telling when it changes.
 type Shown = Result<Option<Presence>, ()>;
 
-/// The core.
+/// The core. A clone goes its own way: for searches and experiments.
+#[derive(Clone)]
 pub struct Core {
     now: Now,
     plan: Arc<Plan>,

@@ -137,6 +137,9 @@ impl Share {
                         self.set_end();
                     }
                 } else {
+                    if self.said == Say::On {
+                        self.said = Say::Unknown;
+                    }
                     self.until = coming;
                     self.lease = at.mono + DEFAULT_TTL;
                 }

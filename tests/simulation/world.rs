@@ -902,10 +902,12 @@ impl World {
         let core_wants = self.core.view(self.people[person].id).wanted().map(|pair| pair.as_str());
         let shown = wanted.map_or(NOBODY, |signal| SIGNALS[signal].1);
         if self.alive && core_wants.unwrap_or(NOBODY) != shown {
-            let shares: Vec<_> =
-                self.core.view(self.people[person].id).shares().map(|share| format!("{share:?}")).collect();
+            let id = object_id(person);
+            let saved = self.core.snapshot(self.now()).people;
+            let shares: Vec<_> = saved.into_iter().filter(|saved| saved.object_id.to_string() == id).collect();
             let text = format!("p{person}: the oracle wants {shown}, the core {core_wants:?}");
-            self.note(|| format!("==== the core's shares: {shares:#?}"));
+            let now = self.now();
+            self.note(|| format!("==== at {now:?} the core has: {shares:?}"));
             self.violation(text);
         }
         let who = &mut self.people[person];
