@@ -217,8 +217,8 @@ impl Share {
     /// Another end for what was said: earlier, later, or none any more. Wakes a share whose end had passed.
     fn attach(&mut self, now: Now, until: Option<Timestamp>) {
         let until = until.filter(|&until| until > now.wall);
-        if self.said == Say::On && !self.lease.reached(now) {
-            let ended = self.on_until.reached(now);
+        let ended = self.on_until.reached(now);
+        if self.said == Say::On && !(ended && self.lease.reached(now)) {
             if ended && until.is_some() {
                 self.on_from = now.mono;
             }
@@ -229,7 +229,9 @@ impl Share {
             }
         } else {
             if self.said == Say::On {
-                self.said = Say::Unknown; // said too long ago to be woken, now or by a later end
+                // Said too long ago to be woken, by this end, a later one, or a wall clock that is set back.
+                self.said = Say::Unknown;
+                self.on_until = OVER;
             }
             self.until = until;
             self.lease = Deadline { mono: now.mono + DEFAULT_TTL, wall: Timestamp::MAX };

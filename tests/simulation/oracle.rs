@@ -127,8 +127,8 @@ impl Share {
                 self.until = None;
             }
             Say::Until => {
-                if self.said == Say::On && at.mono < self.lease {
-                    let ended = self.ended(at);
+                let ended = self.ended(at);
+                if self.said == Say::On && (!ended || at.mono < self.lease) {
                     if ended && coming.is_some() {
                         self.from = at.mono;
                     }
@@ -139,6 +139,7 @@ impl Share {
                 } else {
                     if self.said == Say::On {
                         self.said = Say::Unknown;
+                        self.end = (0, NO_END);
                     }
                     self.until = coming;
                     self.lease = at.mono + DEFAULT_TTL;
