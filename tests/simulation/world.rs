@@ -567,6 +567,13 @@ impl World {
         if self.people[person].in_flight.replace(self.serial).is_some() {
             self.violation(format!("p{person}: two calls in flight"));
         }
+        let wanted = self.oracle.wanted(person, self.at()).map_or(NOBODY, |signal| SIGNALS[signal].1);
+        let asked =
+            write.0.map_or(NOBODY.to_owned(), |(availability, activity, _)| format!("{availability}/{activity}"));
+        if asked != wanted {
+            self.violation(format!("p{person}: asks for {asked}, wanted is {wanted}"));
+        }
+        self.people[person].last_wanted.insert(wanted, self.mono);
         let who = &self.people[person];
         let due = self.mono >= who.confirmed_at + 140 * SECOND;
         if who.confirmed == Ok(Some(content)) && !due && who.ghost.is_none() {
