@@ -225,6 +225,8 @@ pub struct World {
     healed: bool,
     last_fault: u64,
     gate_shut_until: u64,
+    /// The next kill waits for a call to be out.
+    kill_in_flight: bool,
     end: u64,
     alive: bool,
     report: Report,
@@ -275,6 +277,7 @@ impl World {
             healed: false,
             last_fault: 0,
             gate_shut_until: 0,
+            kill_in_flight: false,
             end: START + hours * HOUR,
             alive: true,
             report: Report { hours, ..Report::default() },
@@ -422,6 +425,11 @@ impl World {
                 touched.extend(0..self.people.len());
             }
             Event::Kill => {
+                let calls = self.people.iter().any(|person| person.in_flight.is_some());
+                if !calls && self.rng.bool() {
+                    self.kill_in_flight = true;
+                    return;
+                }
                 self.kill();
                 touched.extend(0..self.people.len());
             }
@@ -566,6 +574,9 @@ impl World {
         self.note(|| format!("p{person} calls {content:?}"));
         if self.people[person].in_flight.replace(self.serial).is_some() {
             self.violation(format!("p{person}: two calls in flight"));
+        }
+        if std::mem::take(&mut self.kill_in_flight) {
+            self.after(10, Event::Kill);
         }
         let wanted = self.oracle.wanted(person, self.at()).map_or(NOBODY, |signal| SIGNALS[signal].1);
         let asked =
