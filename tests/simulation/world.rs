@@ -970,9 +970,13 @@ impl World {
 
     fn converged(&mut self) {
         for person in 0..self.people.len() {
+            self.look(person);
             if self.people[person].parked {
                 self.cover("parked at the end");
                 continue;
+            }
+            if self.mono < self.people[person].wanted_since + ONE_ATTEMPT {
+                continue; // it has just changed
             }
             let wanted = self.oracle.wanted(person, self.at()).map_or(NOBODY, |signal| SIGNALS[signal].1);
             let seen = self.seen(person);
