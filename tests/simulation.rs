@@ -74,9 +74,27 @@ fn check(report: &Report) {
     assert!(missing.is_empty(), "never reached: {missing:?}");
 }
 
+/// Seeds that once found something.
+const FOUND: [u64; 4] = [16_337_931_512_968, 110_761_031_827_470, 277_956_193_732_235, 122_571_071_989_128];
+
 #[test]
 fn a_fixed_set_of_seeds() {
-    check(&run(1..=24));
+    check(&run((1..=20).chain(FOUND)));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a stopwatch")]
+fn fresh_seeds_for_half_a_minute() {
+    let start = std::time::Instant::now();
+    let first = fastrand::u64(..1 << 48);
+    let report = run((first..).take_while(|_| start.elapsed().as_secs() < 30));
+    println!("fresh seeds from {first}: {} simulated hours", report.hours);
+    assert!(
+        report.violations.is_empty(),
+        "{} violations, the first:\n{}",
+        report.violations.len(),
+        report.violations[0]
+    );
 }
 
 #[test]
