@@ -578,13 +578,12 @@ impl World {
         if std::mem::take(&mut self.kill_in_flight) {
             self.after(10, Event::Kill);
         }
-        let wanted = self.oracle.wanted(person, self.at()).map_or(NOBODY, |signal| SIGNALS[signal].1);
+        let wanted = self.want(person).map_or(NOBODY, |signal| SIGNALS[signal].1);
         let asked =
             write.0.map_or(NOBODY.to_owned(), |(availability, activity, _)| format!("{availability}/{activity}"));
         if asked != wanted {
             self.violation(format!("p{person}: asks for {asked}, wanted is {wanted}"));
         }
-        self.people[person].last_wanted.insert(wanted, self.mono);
         let who = &self.people[person];
         let due = self.mono >= who.confirmed_at + 140 * SECOND;
         if who.confirmed == Ok(Some(content)) && !due && who.ghost.is_none() {
@@ -913,9 +912,27 @@ impl World {
         self.tenant.seen(self.mono, &object_id(person)).to_string()
     }
 
+    /// What the oracle wants now, and since when.
+    fn want(&mut self, person: usize) -> Option<usize> {
+        let (wanted, now) = (self.oracle.wanted(person, self.at()), self.mono);
+        let shown = wanted.map_or(NOBODY, |signal| SIGNALS[signal].1);
+        let who = &mut self.people[person];
+        if who.wanted != wanted {
+            let before = who.wanted.map_or(NOBODY, |signal| SIGNALS[signal].1);
+            who.last_wanted.insert(before, now);
+            (who.wanted, who.wanted_since) = (wanted, now);
+            who.changes.push_back(now);
+            if who.changes.len() > 4 {
+                who.changes.pop_front();
+            }
+        }
+        who.last_wanted.insert(shown, now);
+        wanted
+    }
+
     /// Compares what colleagues see with what is wanted.
     fn look(&mut self, person: usize) {
-        let wanted = self.oracle.wanted(person, self.at());
+        let wanted = self.want(person);
         let now = self.mono;
         let core_wants = self.core.view(self.people[person].id).wanted().map(|pair| pair.as_str());
         let shown = wanted.map_or(NOBODY, |signal| SIGNALS[signal].1);
@@ -929,16 +946,6 @@ impl World {
             self.violation(text);
         }
         let who = &mut self.people[person];
-        if who.wanted != wanted {
-            let before = who.wanted.map_or(NOBODY, |signal| SIGNALS[signal].1);
-            who.last_wanted.insert(before, now);
-            (who.wanted, who.wanted_since) = (wanted, now);
-            who.changes.push_back(now);
-            if who.changes.len() > 4 {
-                who.changes.pop_front();
-            }
-        }
-        who.last_wanted.insert(shown, now);
         if who.ghost.is_some_and(|sent| now > sent + 20 * MINUTE) {
             who.ghost = None; // the gate opens within 15 minutes
         }
