@@ -1,5 +1,7 @@
 //! The MQTT adapter against Debian's mosquitto.
 
+mod traps;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! What tests share.
 
+pub mod fake_broker;
 pub mod mosquitto;
 pub mod rig;
 
