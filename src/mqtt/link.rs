@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -17,14 +16,12 @@ use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
 use super::loss::{Cause, Losses};
-use super::{AckToken, Command, Config, Event, Incoming, Message, Session};
+use super::{AckToken, Command, Config, Event, Incoming, Message, Session, Waiting};
 use crate::clock::Clock;
 use crate::presence::{Link, Mono};
 use crate::telemetry::Telemetry;
 use crate::tls;
 
-/// Messages at QoS 0 beyond this, unread, are dropped.
-pub(super) const MOST_WAITING: usize = 10_000;
 /// An attempt to connect, from the first packet to CONNACK.
 const CONNECT_SECONDS: u64 = 10;
 
@@ -34,7 +31,7 @@ pub(super) struct LinkTask {
     telemetry: Telemetry,
     client: AsyncClient,
     events: mpsc::UnboundedSender<Event>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     /// Counts connections and their ends: acknowledgements of another epoch are dropped.
     epoch: u64,
     connected: Option<Mono>,
@@ -62,7 +59,7 @@ impl LinkTask {
         clock: Clock,
         telemetry: Telemetry,
         events: mpsc::UnboundedSender<Event>,
-        waiting: Arc<AtomicUsize>,
+        waiting: Arc<Waiting>,
     ) -> Result<(Self, EventLoop), String> {
         transport(&config)?; // told now, not at the first attempt
         let room = usize::from(config.receive_maximum) + 256;
@@ -268,7 +265,7 @@ impl LinkTask {
 
     fn publish(&self, publish: Publish) {
         let token = (publish.qos == QoS::AtLeastOnce).then_some(AckToken { epoch: self.epoch, pkid: publish.pkid });
-        if token.is_none() && self.waiting.load(Ordering::Relaxed) >= MOST_WAITING {
+        if token.is_none() && self.waiting.is_full_for(publish.topic.len() + publish.payload.len()) {
             if let Some(times) = self.telemetry.count("mqtt_dropped", "queue_full") {
                 tracing::warn!(times, "Messages at QoS 0 dropped: they come faster than they can be handled.");
             }
@@ -285,7 +282,7 @@ impl LinkTask {
     }
 
     fn tell(&self, event: Event) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting.add(&event);
         drop(self.events.send(event)); // nobody listens: the stop is on its way
     }
 

@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{config, message, next, says, start, up};
 use crate::support::fake_broker::{DISCONNECT, FakeBroker, PUBACK, PUBLISH, Peer, publish};
+use crate::support::until;
 
 fn pkid(body: &[u8]) -> u16 {
     u16::from_be_bytes([body[0], body[1]])
@@ -159,4 +160,32 @@ async fn a_flood_keeps_neither_acknowledgements_nor_publishes_nor_a_stop_waiting
     assert_eq!(acks, 300);
     assert!(publishes >= 10, "{publishes}");
     assert!(said_bye);
+}
+
+#[tokio::test]
+async fn unread_messages_at_qos_0_are_bounded_in_bytes_and_number_and_the_dropped_counted() {
+    let broker = FakeBroker::start().await;
+    let (handle, mut events, telemetry) = start(config(broker.port, "bound"));
+    let mut peer = connected(&broker, &mut events, &[]).await;
+    let large = "x".repeat(60_000);
+    for _ in 0..300 {
+        peer.publish(None, &large).await; // 18 MB
+    }
+    peer.publish(Some(1), "at QoS 1, never dropped").await;
+    let fit = (16 << 20) / (large.len() + "in/a".len());
+    let dropped = || telemetry.total("mqtt_dropped", "queue_full");
+    until("the rest is dropped", || dropped() == 300 - u64::try_from(fit).unwrap()).await;
+    for _ in 0..fit {
+        says(&mut events, &large).await;
+    }
+    handle.ack(says(&mut events, "at QoS 1, never dropped").await.token.unwrap());
+    // What was read makes room.
+    for _ in 0..10_100 {
+        peer.publish(None, "small").await;
+    }
+    until("the rest is dropped", || dropped() == 400 - u64::try_from(fit).unwrap()).await;
+    for _ in 0..10_000 {
+        says(&mut events, "small").await;
+    }
+    handle.stop(None).await;
 }
