@@ -7,11 +7,14 @@
 //!   dropped, the latter by an epoch that every connection gets;
 //! * its limit for incoming packets is 10 KiB and not announced, so that one larger message is delivered and refused for
 //!   ever: the limit is announced, and the broker keeps such messages to itself;
+//! * it does whatever CONNACK says, be it to ping without a pause, and dies of a publish that the broker finds too large:
+//!   what a broker grants is checked;
 //! * `poll` may not be cancelled and its request channel may be full: one task polls and never waits for anybody.
 //!
 //! Messages at QoS 1 are acknowledged by the reader, in its own time; `receive_maximum` bounds how many the broker sends
 //! before. Those at QoS 0 have no such bound and are dropped, and counted, when the reader does not keep up.
 
+mod connect;
 mod link;
 mod loss;
 

@@ -1,5 +1,6 @@
 //! The MQTT adapter against Debian's mosquitto.
 
+mod grants;
 mod traps;
 
 use std::path::Path;

@@ -10,16 +10,16 @@ use super::{config, message, next, says, start, up};
 use crate::support::fake_broker::{DISCONNECT, FakeBroker, PUBACK, PUBLISH, Peer, publish};
 use crate::support::until;
 
-fn pkid(body: &[u8]) -> u16 {
+pub fn pkid(body: &[u8]) -> u16 {
     u16::from_be_bytes([body[0], body[1]])
 }
 
-async fn say(handle: &Handle, payload: &str) {
+pub async fn say(handle: &Handle, payload: &str) {
     let permit = handle.permit().await.unwrap();
     permit.publish(Message { topic: "out".into(), payload: payload.to_owned().into(), retain: true });
 }
 
-async fn connected(broker: &FakeBroker, events: &mut Events, properties: &[u8]) -> Peer {
+pub async fn connected(broker: &FakeBroker, events: &mut Events, properties: &[u8]) -> Peer {
     let (peer, _) = tokio::join!(broker.welcome(properties), up(events));
     peer
 }
