@@ -1,13 +1,14 @@
 //! The MQTT adapter against Debian's mosquitto.
 
 mod grants;
+mod reach;
 mod traps;
 
 use std::path::Path;
 use std::time::Duration;
 
 use presence_bridge::clock::Clock;
-use presence_bridge::mqtt::{self, Config, Event, Events, Handle, Incoming, Message, Session, TlsConfig};
+use presence_bridge::mqtt::{self, Config, Event, Events, Handle, Incoming, Message, Session};
 use presence_bridge::presence::Link;
 use presence_bridge::secret::SecretSource;
 use presence_bridge::telemetry::Telemetry;
@@ -167,41 +168,6 @@ fn readable(path: &Path) {
     for dir in path.ancestors().skip(1).take(1) {
         std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-}
-
-#[tokio::test]
-async fn fault_14_tls_with_the_right_ca_only() {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_pem = ca.self_signed(&key).unwrap().pem();
-    let issuer = rcgen::Issuer::new(ca, key);
-    let leaf_key = rcgen::KeyPair::generate().unwrap();
-    let leaf =
-        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
-    let broker = Mosquitto::with("fault_14", |port, dir| {
-        for (name, text) in [("ca.pem", &ca_pem), ("cert.pem", &leaf.pem()), ("key.pem", &leaf_key.serialize_pem())] {
-            std::fs::write(dir.join(name), text).unwrap();
-            readable(&dir.join(name));
-        }
-        let dir = dir.display();
-        format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\ncafile {dir}/ca.pem\ncertfile {dir}/cert.pem\nkeyfile {dir}/key.pem\n"
-        )
-    })
-    .await;
-    let Some(broker) = broker else { return };
-    let mut strict = config(broker.port, "no-ca");
-    strict.tls = Some(TlsConfig { ca_file: None });
-    let (handle, mut events, telemetry) = start(strict);
-    until("the certificate is refused", || telemetry.total("mqtt_lost", "other") > 0).await;
-    assert!(events.try_next().is_none());
-    handle.stop(None).await;
-    let mut right = config(broker.port, "ca");
-    right.tls = Some(TlsConfig { ca_file: Some(broker.dir.path().join("ca.pem")) });
-    let (handle, mut events, _) = start(right);
-    up(&mut events).await;
-    handle.stop(None).await;
 }
 
 #[tokio::test]
