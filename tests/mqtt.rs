@@ -310,3 +310,22 @@ async fn a_stop_with_every_queue_full_still_disconnects() {
     broker.publish("status/end", "end", false);
     says(&mut seen, "end").await; // and no last will in between
 }
+
+#[tokio::test]
+async fn fault_17_of_two_clients_with_one_id_one_gives_way_for_long_and_says_so_once() {
+    let Some(broker) = Mosquitto::start("fault_17", "").await else { return };
+    let (one, _events_of_one, of_one) = start(config(broker.port, "twin"));
+    let (two, _events_of_two, of_two) = start(config(broker.port, "twin"));
+    let alarms = || of_one.total("mqtt_lost", "taken_over") + of_two.total("mqtt_lost", "taken_over");
+    let losses = || of_one.total("mqtt_lost", "peer_closed") + of_two.total("mqtt_lost", "peer_closed");
+    until("they fight", || losses() >= 3).await;
+    until("one gives way", || alarms() > 0).await;
+    let so_far = losses();
+    assert!((3..=6).contains(&so_far), "three of one client: {so_far}");
+    // The other may come back once more and then has peace; without the long wait the next round took 3.2 s at most.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(alarms(), 1);
+    assert!(losses() <= so_far + 1, "{} after {so_far}", losses());
+    one.stop(None).await;
+    two.stop(None).await;
+}

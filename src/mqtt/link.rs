@@ -351,12 +351,14 @@ impl LinkTask {
     }
 
     fn taken_over(&self) {
-        self.telemetry.count("mqtt_lost", "taken_over");
-        tracing::error!(
-            client_id = self.config.client_id,
-            remedy = "give each bridge a client_id of its own in [mqtt]",
-            "Another client uses our client id: the broker ends one connection for the other."
-        );
+        if let Some(times) = self.telemetry.count("mqtt_lost", "taken_over") {
+            tracing::error!(
+                times,
+                client_id = self.config.client_id,
+                remedy = "give each bridge a client_id of its own in [mqtt]",
+                "Another client uses our client id: the broker ends one connection for the other."
+            );
+        }
     }
 
     fn log(&self, error: &ConnectionError, cause: Cause) {
