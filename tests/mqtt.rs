@@ -1,6 +1,7 @@
 //! The MQTT adapter against Debian's mosquitto.
 
 mod grants;
+mod lines;
 mod reach;
 mod traps;
 

@@ -293,16 +293,14 @@ impl LinkTask {
     }
 
     fn subscribed(&self, ack: &SubAck) {
-        for (filter, code) in self.config.filters.iter().zip(&ack.return_codes) {
-            if !matches!(code, SubscribeReasonCode::Success(_)) {
-                self.telemetry.count("mqtt_subscribe", "refused");
-                tracing::error!(
-                    filter,
-                    ?code,
-                    remedy = "let the bridge's MQTT user read this topic in the broker's access control",
-                    "The broker refuses a subscription."
-                );
-            }
+        let codes = self.config.filters.iter().zip(&ack.return_codes);
+        let refused: Vec<_> = codes.filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_))).collect();
+        if refused.is_empty() {
+            return;
+        }
+        if let Some(times) = self.telemetry.count("mqtt_subscribe", "refused") {
+            let remedy = "let the bridge's MQTT user read these topics in the broker's access control";
+            tracing::error!(times, ?refused, remedy, "The broker refuses subscriptions.");
         }
     }
 
