@@ -7,11 +7,14 @@
 //!   dropped, the latter by an epoch that every connection gets;
 //! * its limit for incoming packets is 10 KiB and not announced, so that one larger message is delivered and refused for
 //!   ever: the limit is announced, and the broker keeps such messages to itself;
+//! * it does whatever CONNACK says, be it to ping without a pause, and dies of a publish that the broker finds too large:
+//!   what a broker grants is checked;
 //! * `poll` may not be cancelled and its request channel may be full: one task polls and never waits for anybody.
 //!
 //! Messages at QoS 1 are acknowledged by the reader, in its own time; `receive_maximum` bounds how many the broker sends
 //! before. Those at QoS 0 have no such bound and are dropped, and counted, when the reader does not keep up.
 
+mod connect;
 mod link;
 mod loss;
 
@@ -33,6 +36,9 @@ use crate::telemetry::Telemetry;
 const OUTBOX: usize = 64;
 /// A clean stop takes no longer.
 const STOP: Duration = Duration::from_secs(5);
+/// Messages at QoS 0 beyond these, unread, are dropped.
+const MOST_EVENTS: usize = 10_000;
+const MOST_BYTES: usize = 16 << 20;
 
 /// How to reach a broker.
 #[derive(Clone, Debug)]
@@ -102,6 +108,16 @@ pub enum Event {
     Publish(Incoming),
 }
 
+impl Event {
+    /// Bytes of a message at QoS 0.
+    fn unbounded_size(&self) -> usize {
+        match self {
+            Event::Publish(incoming) if incoming.token.is_none() => incoming.topic.len() + incoming.payload.len(),
+            Event::Publish(_) | Event::Link(_) => 0,
+        }
+    }
+}
+
 /// A message as delivered.
 #[derive(Debug)]
 pub struct Incoming {
@@ -145,7 +161,32 @@ pub struct Permit(mpsc::OwnedPermit<Message>);
 #[derive(Debug)]
 pub struct Events {
     events: mpsc::UnboundedReceiver<Event>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+}
+
+/// Events that were told and not yet read.
+#[derive(Debug, Default)]
+struct Waiting {
+    events: AtomicUsize,
+    /// Of messages at QoS 0: those at QoS 1 are bounded by the receive maximum.
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    /// A message at QoS 0 of this size must not be queued.
+    fn is_full_for(&self, size: usize) -> bool {
+        self.events.load(Ordering::Relaxed) >= MOST_EVENTS || self.bytes.load(Ordering::Relaxed) + size > MOST_BYTES
+    }
+
+    fn add(&self, event: &Event) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(event.unbounded_size(), Ordering::Relaxed);
+    }
+
+    fn remove(&self, event: &Event) {
+        self.events.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(event.unbounded_size(), Ordering::Relaxed);
+    }
 }
 
 /// Starts the task that connects, and connects again, until it is stopped.
@@ -155,8 +196,8 @@ pub struct Events {
 pub fn start(config: Config, clock: Clock, telemetry: Telemetry) -> Result<(Handle, Events), String> {
     let (commands, commands_in) = mpsc::unbounded_channel(); // bounded by what the broker may send unacknowledged
     let (outbox, outbox_in) = mpsc::channel(OUTBOX);
-    let (events_out, events) = mpsc::unbounded_channel(); // bounded by `link::MOST_WAITING` and the receive maximum
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let (events_out, events) = mpsc::unbounded_channel(); // bounded by `Waiting` and the receive maximum
+    let waiting = Arc::new(Waiting::default());
     let (link, eventloop) = link::LinkTask::new(config, clock, telemetry, events_out, Arc::clone(&waiting))?;
     let task = tokio::spawn(link.run(eventloop, commands_in, outbox_in));
     Ok((Handle { commands, outbox, task }, Events { events, waiting }))
@@ -206,9 +247,6 @@ impl Events {
     }
 
     fn took(&self, event: Option<Event>) -> Option<Event> {
-        if event.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        event
+        event.inspect(|event| self.waiting.remove(event))
     }
 }

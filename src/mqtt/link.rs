@@ -1,32 +1,23 @@
 //! The task that owns rumqttc's event loop, and is the only one to touch it.
 
 use std::collections::VecDeque;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, Packet, Publish, SubAck, SubscribeReasonCode,
-};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event as Polled, EventLoop, MqttOptions, StateError};
-use rumqttc::{Outgoing, TlsConfiguration, Transport};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, Filter, Packet, Publish, SubAck, SubscribeReasonCode};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event as Polled, EventLoop};
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
+use super::connect;
 use super::loss::{Cause, Losses};
-use super::{AckToken, Command, Config, Event, Incoming, Message, Session};
+use super::{AckToken, Command, Config, Event, Incoming, Message, Session, Waiting};
 use crate::clock::Clock;
 use crate::presence::{Link, Mono};
 use crate::telemetry::Telemetry;
-use crate::tls;
-
-/// Messages at QoS 0 beyond this, unread, are dropped.
-pub(super) const MOST_WAITING: usize = 10_000;
-/// An attempt to connect, from the first packet to CONNACK.
-const CONNECT_SECONDS: u64 = 10;
 
 pub(super) struct LinkTask {
     config: Config,
@@ -34,11 +25,15 @@ pub(super) struct LinkTask {
     telemetry: Telemetry,
     client: AsyncClient,
     events: mpsc::UnboundedSender<Event>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     /// Counts connections and their ends: acknowledgements of another epoch are dropped.
     epoch: u64,
     connected: Option<Mono>,
     losses: Losses,
+    /// What the broker takes: bytes of a packet.
+    largest: usize,
+    /// And whether it retains.
+    retains: bool,
     /// What did not fit into rumqttc's channel; nothing else is taken until it does.
     blocked: VecDeque<Request>,
     stopping: bool,
@@ -62,11 +57,11 @@ impl LinkTask {
         clock: Clock,
         telemetry: Telemetry,
         events: mpsc::UnboundedSender<Event>,
-        waiting: Arc<AtomicUsize>,
+        waiting: Arc<Waiting>,
     ) -> Result<(Self, EventLoop), String> {
-        transport(&config)?; // told now, not at the first attempt
+        connect::transport(&config)?; // told now, not at the first attempt
         let room = usize::from(config.receive_maximum) + 256;
-        let (client, eventloop) = AsyncClient::new(options(&config), room);
+        let (client, eventloop) = AsyncClient::new(connect::options(&config), room);
         let task = LinkTask {
             config,
             clock,
@@ -77,6 +72,8 @@ impl LinkTask {
             epoch: 0,
             connected: None,
             losses: Losses::default(),
+            largest: usize::MAX,
+            retains: true,
             blocked: VecDeque::new(),
             stopping: false,
         };
@@ -98,8 +95,7 @@ impl LinkTask {
                 Next::End => break,
                 Next::Wait(span) => {
                     // What belonged to the old connection must not reach the next one.
-                    eventloop.state.events.clear();
-                    eventloop.state.collision = None;
+                    eventloop.state = connect::state();
                     eventloop.pending.clear();
                     if !self.rest(span, &mut commands, &mut outbox).await {
                         break;
@@ -111,7 +107,8 @@ impl LinkTask {
 
     /// Credentials and certificates as they are on disk now.
     fn refresh(&self, eventloop: &mut EventLoop) {
-        match transport(&self.config) {
+        connect::reset(&mut eventloop.options, &self.config, self.retains);
+        match connect::transport(&self.config) {
             Ok(transport) => {
                 eventloop.options.set_transport(transport);
             }
@@ -151,7 +148,7 @@ impl LinkTask {
             }
             Some(Ok(Polled::Outgoing(_))) => Next::Go,
             Some(Ok(Polled::Incoming(packet))) => {
-                self.packet(packet);
+                self.packet(packet, eventloop);
                 Next::Go
             }
             Some(Err(error)) if !self.stopping => Next::Wait(self.lost(&error)),
@@ -216,20 +213,63 @@ impl LinkTask {
                 self.client.try_ack(&publish).is_ok()
             }
             Request::Publish(_) if self.connected.is_none() => true, // said again when connected
-            Request::Publish(message) => self
-                .client
-                .try_publish(message.topic.as_str(), QoS::AtMostOnce, message.retain, message.payload.clone())
-                .is_ok(),
+            Request::Publish(message) => self.says(message),
             Request::Disconnect => self.client.try_disconnect().is_ok(),
         }
     }
 
-    fn packet(&mut self, packet: Packet) {
+    fn says(&self, message: &Message) -> bool {
+        let publish = Publish::new(message.topic.as_str(), QoS::AtMostOnce, message.payload.clone(), None);
+        if publish.size() > self.largest {
+            // rumqttc would end the connection for it.
+            if let Some(times) = self.telemetry.count("mqtt_dropped", "too_large") {
+                let (topic, largest) = (message.topic.as_str(), self.largest);
+                tracing::warn!(times, topic, largest, "A message of ours is larger than the broker takes; dropped.");
+            }
+            return true;
+        }
+        let retain = message.retain && self.retains;
+        self.client.try_publish(message.topic.as_str(), QoS::AtMostOnce, retain, publish.payload).is_ok()
+    }
+
+    fn packet(&mut self, packet: Packet, eventloop: &mut EventLoop) {
         match packet {
-            Packet::ConnAck(ack) => self.up(&ack),
+            Packet::ConnAck(ack) => {
+                self.heed(&ack, eventloop);
+                self.up(&ack);
+            }
             Packet::SubAck(ack) => self.subscribed(&ack),
             Packet::Publish(publish) => self.publish(publish),
             _ => {}
+        }
+    }
+
+    /// What the broker grants for this connection.
+    fn heed(&mut self, ack: &ConnAck, eventloop: &mut EventLoop) {
+        // Under a receive maximum of 0, which MQTT forbids, rumqttc would not even subscribe; we publish at QoS 0 only.
+        eventloop.state = connect::state();
+        let said = ack.properties.as_ref();
+        let own = connect::keep_alive(&self.config);
+        // 0 means never, but rumqttc would ping without a pause; and a longer one notices a dead connection later.
+        if said
+            .and_then(|said| said.server_keep_alive)
+            .is_some_and(|it| it == 0 || Duration::from_secs(it.into()) > own)
+        {
+            eventloop.options.set_keep_alive(own);
+        }
+        self.largest =
+            said.and_then(|said| said.max_packet_size).map_or(usize::MAX, |it| it.try_into().unwrap_or(usize::MAX));
+        self.retains = said.and_then(|said| said.retain_available) != Some(0);
+        if !self.retains {
+            self.retains_nothing();
+        }
+    }
+
+    fn retains_nothing(&self) {
+        if let Some(times) = self.telemetry.count("mqtt_limited", "retain") {
+            let remedy =
+                "allow retained messages in the broker, or do without status and states for those who subscribe later";
+            tracing::warn!(times, remedy, "The broker retains nothing; publishing without retain.");
         }
     }
 
@@ -253,22 +293,20 @@ impl LinkTask {
     }
 
     fn subscribed(&self, ack: &SubAck) {
-        for (filter, code) in self.config.filters.iter().zip(&ack.return_codes) {
-            if !matches!(code, SubscribeReasonCode::Success(_)) {
-                self.telemetry.count("mqtt_subscribe", "refused");
-                tracing::error!(
-                    filter,
-                    ?code,
-                    remedy = "let the bridge's MQTT user read this topic in the broker's access control",
-                    "The broker refuses a subscription."
-                );
-            }
+        let codes = self.config.filters.iter().zip(&ack.return_codes);
+        let refused: Vec<_> = codes.filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_))).collect();
+        if refused.is_empty() {
+            return;
+        }
+        if let Some(times) = self.telemetry.count("mqtt_subscribe", "refused") {
+            let remedy = "let the bridge's MQTT user read these topics in the broker's access control";
+            tracing::error!(times, ?refused, remedy, "The broker refuses subscriptions.");
         }
     }
 
     fn publish(&self, publish: Publish) {
         let token = (publish.qos == QoS::AtLeastOnce).then_some(AckToken { epoch: self.epoch, pkid: publish.pkid });
-        if token.is_none() && self.waiting.load(Ordering::Relaxed) >= MOST_WAITING {
+        if token.is_none() && self.waiting.is_full_for(publish.topic.len() + publish.payload.len()) {
             if let Some(times) = self.telemetry.count("mqtt_dropped", "queue_full") {
                 tracing::warn!(times, "Messages at QoS 0 dropped: they come faster than they can be handled.");
             }
@@ -285,7 +323,7 @@ impl LinkTask {
     }
 
     fn tell(&self, event: Event) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting.add(&event);
         drop(self.events.send(event)); // nobody listens: the stop is on its way
     }
 
@@ -297,7 +335,11 @@ impl LinkTask {
         if lasted.is_some() {
             self.tell(Event::Link(Link::Down));
         }
-        let cause = cause(error);
+        if connect::refuses_retained(error) {
+            self.retains = false; // the next CONNECT asks for less
+            self.retains_nothing();
+        }
+        let cause = connect::cause(error);
         self.log(error, cause);
         let verdict = self.losses.judge(cause, lasted, fastrand::f64());
         if verdict.taken_over {
@@ -307,12 +349,14 @@ impl LinkTask {
     }
 
     fn taken_over(&self) {
-        self.telemetry.count("mqtt_lost", "taken_over");
-        tracing::error!(
-            client_id = self.config.client_id,
-            remedy = "give each bridge a client_id of its own in [mqtt]",
-            "Another client uses our client id: the broker ends one connection for the other."
-        );
+        if let Some(times) = self.telemetry.count("mqtt_lost", "taken_over") {
+            tracing::error!(
+                times,
+                client_id = self.config.client_id,
+                remedy = "give each bridge a client_id of its own in [mqtt]",
+                "Another client uses our client id: the broker ends one connection for the other."
+            );
+        }
     }
 
     fn log(&self, error: &ConnectionError, cause: Cause) {
@@ -346,58 +390,4 @@ impl LinkTask {
             }
         }
     }
-}
-
-fn cause(error: &ConnectionError) -> Cause {
-    use ConnectReturnCode::{BadUserNamePassword, Banned, NotAuthorized};
-    match error {
-        ConnectionError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => Cause::PortRefuses,
-        ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized | Banned)
-        | ConnectionError::MqttState(StateError::ConnFail { reason: BadUserNamePassword | NotAuthorized | Banned }) => {
-            Cause::LoginRefused
-        }
-        ConnectionError::MqttState(StateError::ServerDisconnect {
-            reason_code: DisconnectReasonCode::SessionTakenOver,
-            ..
-        }) => Cause::TakenOver,
-        ConnectionError::MqttState(StateError::ConnectionAborted) => Cause::PeerClosed,
-        ConnectionError::Io(error)
-        | ConnectionError::MqttState(
-            StateError::Io(error) | StateError::Deserialization(rumqttc::v5::mqttbytes::Error::Io(error)),
-        ) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Cause::PeerClosed,
-        _ => Cause::Other,
-    }
-}
-
-fn options(config: &Config) -> MqttOptions {
-    let host = if config.host.contains(':') { format!("[{}]", config.host) } else { config.host.clone() };
-    let mut options = MqttOptions::new(&config.client_id, host, config.port);
-    options.set_keep_alive(config.keep_alive.max(Duration::from_secs(5)));
-    options.set_connection_timeout(CONNECT_SECONDS);
-    options.set_manual_acks(true);
-    options.set_max_packet_size(Some(config.max_packet_size));
-    options.set_receive_maximum(Some(config.receive_maximum.max(1)));
-    // We publish at QoS 0. rumqttc makes room for as many unacknowledged publishes as are allowed: 65,535 would be 13 MB.
-    options.set_outgoing_inflight_upper_limit(16);
-    match config.session {
-        Session::Persistent { expiry } => {
-            options.set_clean_start(false);
-            options.set_session_expiry_interval(Some(u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX)));
-        }
-        Session::Clean => {
-            options.set_clean_start(true);
-        }
-    }
-    let mut network = options.network_options();
-    network.set_tcp_nodelay(true);
-    options.set_network_options(network);
-    let will = &config.will;
-    options.set_last_will(LastWill::new(&will.topic, will.payload.to_vec(), QoS::AtLeastOnce, will.retain, None));
-    options
-}
-
-fn transport(config: &Config) -> Result<Transport, String> {
-    let Some(tls) = &config.tls else { return Ok(Transport::Tcp) };
-    let client = tls::client_config(tls.ca_file.as_deref())?;
-    Ok(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client))))
 }

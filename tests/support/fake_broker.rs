@@ -1,65 +1,103 @@
-//! As much of an MQTT 5 broker as shows the traps that a good broker does not: it accepts everybody, grants every filter,
-//! and otherwise does what the test says, byte by byte.
+//! A broker that does exactly what a test says: a socket, and just enough bytes of MQTT 5.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+// The kinds of packets, with their flags.
+pub const CONNECT: u8 = 0x10;
+pub const PUBLISH: u8 = 0x30;
+pub const PUBACK: u8 = 0x40;
+pub const SUBSCRIBE: u8 = 0x82;
+pub const PINGREQ: u8 = 0xc0;
+pub const DISCONNECT: u8 = 0xe0;
 
 pub struct FakeBroker {
     listener: TcpListener,
     pub port: u16,
 }
 
-/// One connection, after CONNECT was answered.
-pub struct Connection {
-    reader: Reader,
-    writer: Writer,
+/// One connection of a client.
+pub struct Peer {
+    pub reader: Reader,
+    pub writer: OwnedWriteHalf,
 }
 
-pub struct Reader(OwnedReadHalf);
-
-pub struct Writer(OwnedWriteHalf);
-
-/// What a client sent, as far as anybody asks.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Sent {
-    Subscribe(u16),
-    PubAck(u16),
-    Publish,
-    PingReq,
-    Disconnect,
-    Other(u8),
-}
+pub struct Reader(BufReader<OwnedReadHalf>);
 
 impl FakeBroker {
     pub async fn start() -> FakeBroker {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         FakeBroker { listener, port }
     }
 
-    /// The next client: reads CONNECT and answers it.
-    pub async fn accept(&self) -> Connection {
-        let (stream, _) = self.listener.accept().await.unwrap();
-        let (reader, writer) = stream.into_split();
-        let mut connection = Connection { reader: Reader(reader), writer: Writer(writer) };
-        assert_eq!(connection.read().await.unwrap(), Sent::Other(0x10), "CONNECT");
-        connection.write(&[0x20, 3, 0, 0, 0]).await;
-        connection
+    /// Takes the next connection up to its CONNECT, whose body is returned.
+    pub async fn accept(&self) -> (Peer, Vec<u8>) {
+        let accepted = tokio::time::timeout(Duration::from_secs(10), self.listener.accept());
+        let (reader, writer) = accepted.await.expect("a connection within ten seconds").unwrap().0.into_split();
+        let mut peer = Peer { reader: Reader(BufReader::new(reader)), writer };
+        let (kind, body) = peer.reader.packet().await.unwrap();
+        assert_eq!(kind, CONNECT);
+        (peer, body)
+    }
+
+    /// Takes the next connection, says CONNACK with these properties and grants the subscription.
+    pub async fn welcome(&self, properties: &[u8]) -> Peer {
+        let (mut peer, _) = self.accept().await;
+        peer.connack(0, properties).await;
+        peer.grant(1).await;
+        peer
     }
 }
 
-impl Writer {
-    pub async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.0.write_all(bytes).await
+impl Peer {
+    pub async fn connack(&mut self, code: u8, properties: &[u8]) {
+        let mut body = vec![0, code, u8::try_from(properties.len()).unwrap()];
+        body.extend(properties);
+        self.send(0x20, &body).await;
+    }
+
+    /// Answers SUBSCRIBE of one filter.
+    pub async fn grant(&mut self, code: u8) {
+        let body = self.next(SUBSCRIBE).await;
+        self.send(0x90, &[body[0], body[1], 0, code]).await;
+    }
+
+    /// QoS 1 with a packet id, else QoS 0.
+    pub async fn publish(&mut self, pkid: Option<u16>, payload: &str) {
+        self.writer.write_all(&publish(pkid, payload.as_bytes())).await.unwrap();
+    }
+
+    /// The next packet of this kind; pings in between are answered, others skipped.
+    pub async fn next(&mut self, wanted: u8) -> Vec<u8> {
+        loop {
+            let (kind, body) = self.reader.packet().await.expect("the client closed the connection");
+            if kind == PINGREQ {
+                self.send(0xd0, &[]).await;
+            }
+            if kind == wanted {
+                return body;
+            }
+        }
+    }
+
+    async fn send(&mut self, kind: u8, body: &[u8]) {
+        self.writer.write_all(&framed(kind, body)).await.unwrap();
     }
 }
 
 impl Reader {
-    /// The next packet; `None` at the end of the connection. Answers nothing.
-    pub async fn read(&mut self) -> Option<Sent> {
+    /// `None` at the end of the stream.
+    pub async fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
+        tokio::time::timeout(Duration::from_secs(10), self.read()).await.expect("a packet within ten seconds")
+    }
+
+    async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
         let kind = self.0.read_u8().await.ok()?;
-        let (mut length, mut shift) = (0usize, 0);
+        let (mut length, mut shift) = (0, 0);
         loop {
             let byte = self.0.read_u8().await.ok()?;
             length |= usize::from(byte & 0x7f) << shift;
@@ -70,65 +108,31 @@ impl Reader {
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).await.ok()?;
-        Some(match kind & 0xf0 {
-            0x80 => Sent::Subscribe(u16::from_be_bytes([body[0], body[1]])),
-            0x40 => Sent::PubAck(u16::from_be_bytes([body[0], body[1]])),
-            0x30 => Sent::Publish,
-            0xc0 => Sent::PingReq,
-            0xe0 => Sent::Disconnect,
-            other => Sent::Other(other),
-        })
+        Some((kind, body))
     }
 }
 
-impl Connection {
-    pub fn split(self) -> (Reader, Writer) {
-        (self.reader, self.writer)
-    }
+/// PUBLISH to `in/a`.
+pub fn publish(pkid: Option<u16>, payload: &[u8]) -> Vec<u8> {
+    let mut body = vec![0, 4];
+    body.extend(b"in/a");
+    body.extend(pkid.map(u16::to_be_bytes).into_iter().flatten());
+    body.push(0);
+    body.extend(payload);
+    framed(if pkid.is_some() { PUBLISH | 2 } else { PUBLISH }, &body)
+}
 
-    pub async fn write(&mut self, bytes: &[u8]) {
-        self.writer.write(bytes).await.unwrap();
-    }
-
-    /// The next packet; SUBSCRIBE and PINGREQ are answered.
-    pub async fn read(&mut self) -> Option<Sent> {
-        let sent = self.reader.read().await?;
-        match sent {
-            Sent::Subscribe(pkid) => {
-                let [high, low] = pkid.to_be_bytes();
-                self.write(&[0x90, 4, high, low, 0, 1]).await; // one filter, granted QoS 1
-            }
-            Sent::PingReq => self.write(&[0xd0, 0]).await,
-            _ => {}
-        }
-        Some(sent)
-    }
-
-    /// Until the client acknowledges something.
-    pub async fn acknowledged(&mut self) -> u16 {
-        loop {
-            if let Sent::PubAck(pkid) = self.read().await.expect("an acknowledgement before the end") {
-                return pkid;
-            }
+fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![kind];
+    let mut left = body.len();
+    loop {
+        let byte = u8::try_from(left & 0x7f).unwrap();
+        left >>= 7;
+        packet.push(if left > 0 { byte | 0x80 } else { byte });
+        if left == 0 {
+            break;
         }
     }
-}
-
-/// A PUBLISH at QoS 1 to `in/a`.
-pub fn publish(pkid: u16, payload: &str) -> Vec<u8> {
-    let mut packet = vec![0x32, u8::try_from(2 + 4 + 2 + 1 + payload.len()).unwrap(), 0, 4];
-    packet.extend(b"in/a");
-    packet.extend(pkid.to_be_bytes());
-    packet.push(0); // no properties
-    packet.extend(payload.as_bytes());
-    packet
-}
-
-/// A PUBLISH at QoS 0 to `in/a`.
-pub fn unacknowledged(payload: &str) -> Vec<u8> {
-    let mut packet = vec![0x30, u8::try_from(2 + 4 + 1 + payload.len()).unwrap(), 0, 4];
-    packet.extend(b"in/a");
-    packet.push(0);
-    packet.extend(payload.as_bytes());
+    packet.extend(body);
     packet
 }

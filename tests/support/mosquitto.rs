@@ -9,6 +9,7 @@ use tempfile::TempDir;
 pub struct Mosquitto {
     child: Option<Child>,
     program: PathBuf,
+    address: String,
     pub port: u16,
     pub dir: TempDir,
 }
@@ -22,7 +23,11 @@ pub fn program(name: &str) -> Option<PathBuf> {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    free_port_on("127.0.0.1")
+}
+
+fn free_port_on(address: &str) -> u16 {
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Mosquitto {
@@ -32,14 +37,19 @@ impl Mosquitto {
     }
 
     pub async fn with(test: &str, config: impl FnOnce(u16, &Path) -> String) -> Option<Mosquitto> {
+        Mosquitto::on(test, "127.0.0.1", config).await
+    }
+
+    /// On an address of the loopback.
+    pub async fn on(test: &str, address: &str, config: impl FnOnce(u16, &Path) -> String) -> Option<Mosquitto> {
         let Some(program) = program("mosquitto") else {
             super::skipped(test, "mosquitto is not installed");
             return None;
         };
         let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let port = free_port_on(address);
         std::fs::write(dir.path().join("mosquitto.conf"), config(port, dir.path())).unwrap();
-        let mut broker = Mosquitto { child: None, program, port, dir };
+        let mut broker = Mosquitto { child: None, program, address: address.to_owned(), port, dir };
         broker.resume().await;
         Some(broker)
     }
@@ -56,8 +66,8 @@ impl Mosquitto {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let port = self.port;
-        super::until("mosquitto accepts", || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        let address = (self.address.as_str(), self.port);
+        super::until("mosquitto accepts", || TcpStream::connect(address).is_ok()).await;
     }
 
     /// SIGKILL: no last words.
