@@ -4,6 +4,7 @@
 //! Everything that can change a person ends in one place, `settle`: forget what is over, decide anew, tell the session,
 //! put the person where the queue and the timers need them. It is idempotent, so calling it once too often is harmless.
 
+mod calls;
 mod hearing;
 mod reload;
 mod restart;
@@ -12,22 +13,20 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::calls::circumstances;
 use self::hearing::Source;
-use super::action::{Action, Alarm, Cause, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
+use super::action::{Action, Alarm, Cause, PersonId, Publish, SourceId, TenantId};
 use super::arbiter::{self, Verdict};
 use super::board::{Applied, Board, Gap};
 use super::budget::Rate;
-use super::keeper::{Due, Lane, Lesson};
+use super::keeper::{Due, Lane};
 use super::memory::{Memory, Recall};
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::pair::Presence;
 use super::partition::{PARTITIONS, Partition};
-use super::plan::{ObjectId, PersonPlan, Plan, Policy, RuleId};
+use super::plan::{ObjectId, PersonPlan, Plan, RuleId};
 use super::rule::{Effect, Reason};
-use super::session::{
-    ATTEMPT, Circumstances, Held, LONGEST, Need, REFRESH_FROM, REFRESH_FROM_WITH_REPLICAS, SHORTEST, START_WITHIN,
-    Session,
-};
+use super::session::{ATTEMPT, Held, Need, Session};
 use super::view::View;
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
@@ -195,71 +194,6 @@ impl Core {
         step
     }
 
-    /// A call to Graph ended. Outcomes of other calls than the one in flight are ignored.
-    pub fn handle_outcome(&mut self, now: Now, ticket: Ticket, outcome: Outcome) {
-        self.tick(now);
-        let Some(person) = self.people.get_mut(index(ticket.person)) else { return };
-        if !person.session.finish(now.mono, ticket, outcome, person.seed ^ ticket.serial) {
-            return;
-        }
-        let lane = usize::from(person.who.tenant.0);
-        self.out.push_back(Action::Journal { person: ticket.person });
-        match self.lanes[lane].learn(now.mono, ticket, outcome) {
-            Lesson::None => self.judge(ticket.person, outcome),
-            Lesson::Application(alarm) => {
-                self.alarm(alarm, true);
-                self.unpark(TenantId(person_tenant(&self.people, ticket.person)));
-            }
-            Lesson::Healed(alarm) => {
-                self.alarm(alarm, false);
-                self.judge(ticket.person, outcome);
-                self.unpark(TenantId(person_tenant(&self.people, ticket.person)));
-            }
-        }
-        self.settle(ticket.person);
-    }
-
-    /// Raises or ends the alarm that is this person's own.
-    fn judge(&mut self, id: PersonId, outcome: Outcome) {
-        let alarm = match outcome {
-            Outcome::Accepted => None,
-            Outcome::Refused => Some(Alarm::RequestRefused(id)),
-            Outcome::NoSuchUser => Some(Alarm::NoSuchUser(id)),
-            Outcome::Unauthorised | Outcome::Forbidden { .. } => Some(Alarm::PersonRefused(id)),
-            _ => return,
-        };
-        let person = &mut self.people[index(id)];
-        if alarm.is_some() && person.session.waiting(self.now.mono).is_none() {
-            return; // it is tried once more before anybody is told
-        }
-        let before = std::mem::replace(&mut person.alarm, alarm);
-        if before == alarm {
-            return;
-        }
-        if let Some(before) = before {
-            self.alarm(before, false);
-        }
-        if let Some(alarm) = alarm {
-            self.alarm(alarm, true);
-        }
-    }
-
-    fn alarm(&mut self, alarm: Alarm, on: bool) {
-        self.out.push_back(Action::Alarm { alarm, on });
-    }
-
-    fn unpark(&mut self, tenant: TenantId) {
-        for slot in 0..self.people.len() {
-            let person = &mut self.people[slot];
-            if person.who.tenant == tenant && person.session.unpark(self.now.mono) {
-                if let Some(alarm) = person.alarm.take() {
-                    self.out.push_back(Action::Alarm { alarm, on: false });
-                }
-                self.settle(id_of(slot));
-            }
-        }
-    }
-
     /// The rate of a tenant changes (a share of the budget, a restored gate).
     pub fn handle_budget(&mut self, now: Now, tenant: TenantId, rate: Rate, gate: Option<Mono>) {
         self.tick(now);
@@ -301,14 +235,6 @@ impl Core {
         }
     }
 
-    /// `expirationDuration` for what the person wants now, whole seconds.
-    fn expiration(&self, id: PersonId) -> Duration {
-        let (policy, person) = (&self.plan.policy, &self.people[index(id)]);
-        let Some(end) = known_end(policy, person) else { return policy.max_stale };
-        let left = end.since(self.now.wall);
-        Duration::from_secs(left.as_secs() + 1).clamp(SHORTEST, LONGEST)
-    }
-
     /// Time passed, or a clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
         self.tick(now);
@@ -343,31 +269,6 @@ impl Core {
             }
         }
         None
-    }
-
-    fn call(&mut self, lane: usize, id: PersonId) -> Option<Action> {
-        let now = self.now.mono;
-        let person = &mut self.people[index(id)];
-        let owned = self.owned[usize::from(person.partition.0)].unwrap_or(Mono::ZERO);
-        let not_after = (now + START_WITHIN).min(if owned == Mono::MAX { owned } else { owned - ATTEMPT });
-        if not_after <= now {
-            self.lanes[lane].requeue(person.due.take(), None);
-            return None;
-        }
-        self.serial += 1;
-        let ticket = Ticket { person: id, serial: self.serial };
-        let expiration = self.expiration(id);
-        let person = &mut self.people[index(id)];
-        let content = person.session.start(now, ticket, expiration, not_after);
-        let (tenant, cause) = (person.who.tenant, person.cause);
-        self.lanes[lane].sent(ticket);
-        self.settle(id);
-        Some(match content {
-            Some(presence) => {
-                Action::SetPresence { ticket, tenant, person: id, presence, expiration, not_after, cause }
-            }
-            None => Action::ClearPresence { ticket, tenant, person: id, not_after },
-        })
     }
 
     /// When to call [`Core::handle_timeout`], whatever happens before.
@@ -507,31 +408,6 @@ impl Person {
             stirred: Mono::ZERO,
         }
     }
-}
-
-/// The end of what is wanted, where it is known and to be trusted.
-fn known_end(policy: &Policy, person: &Person) -> Option<Timestamp> {
-    let share = person.board.shares().get(person.verdict.because?)?;
-    share.known_end().filter(|_| policy.trust_until)
-}
-
-fn circumstances(policy: &Policy, sources: &[Source], person: &Person, now: Now) -> Circumstances {
-    let because = person.verdict.because.and_then(|index| person.board.shares().get(index));
-    let hearsay_until = because.and_then(|share| {
-        let source = sources.get(usize::from(share.source.0))?;
-        source.hearsay(share.heard())
-    });
-    Circumstances {
-        seed: person.seed,
-        refresh_from: if policy.replicas { REFRESH_FROM_WITH_REPLICAS } else { REFRESH_FROM },
-        stirred: person.stirred,
-        hearsay_until,
-        end: known_end(policy, person).map(|end| now.mono + end.since(now.wall)),
-    }
-}
-
-fn person_tenant(people: &[Person], id: PersonId) -> u16 {
-    people[index(id)].who.tenant.0
 }
 
 fn index(id: PersonId) -> usize {

@@ -1,0 +1,136 @@
+//! Calls to Graph: what a person's next one says, and what the end of one means for the person, the tenant and its alarms.
+
+use std::time::Duration;
+
+use super::super::action::{Action, Alarm, Outcome, PersonId, TenantId, Ticket};
+use super::super::keeper::Lesson;
+use super::super::now::{Mono, Now, Timestamp};
+use super::super::plan::Policy;
+use super::super::session::{
+    ATTEMPT, Circumstances, LONGEST, REFRESH_FROM, REFRESH_FROM_WITH_REPLICAS, SHORTEST, START_WITHIN,
+};
+use super::hearing::Source;
+use super::{Core, Person, id_of, index};
+
+impl Core {
+    /// A call to Graph ended. Outcomes of other calls than the one in flight are ignored.
+    pub fn handle_outcome(&mut self, now: Now, ticket: Ticket, outcome: Outcome) {
+        self.tick(now);
+        let Some(person) = self.people.get_mut(index(ticket.person)) else { return };
+        if !person.session.finish(now.mono, ticket, outcome, person.seed ^ ticket.serial) {
+            return;
+        }
+        let lane = usize::from(person.who.tenant.0);
+        self.out.push_back(Action::Journal { person: ticket.person });
+        match self.lanes[lane].learn(now.mono, ticket, outcome) {
+            Lesson::None => self.judge(ticket.person, outcome),
+            Lesson::Application(alarm) => {
+                self.alarm(alarm, true);
+                self.unpark(self.people[index(ticket.person)].who.tenant);
+            }
+            Lesson::Healed(alarm) => {
+                self.alarm(alarm, false);
+                self.judge(ticket.person, outcome);
+                self.unpark(self.people[index(ticket.person)].who.tenant);
+            }
+        }
+        self.settle(ticket.person);
+    }
+
+    /// Raises or ends the alarm that is this person's own.
+    fn judge(&mut self, id: PersonId, outcome: Outcome) {
+        let alarm = match outcome {
+            Outcome::Accepted => None,
+            Outcome::Refused => Some(Alarm::RequestRefused(id)),
+            Outcome::NoSuchUser => Some(Alarm::NoSuchUser(id)),
+            Outcome::Unauthorised | Outcome::Forbidden { .. } => Some(Alarm::PersonRefused(id)),
+            _ => return,
+        };
+        let person = &mut self.people[index(id)];
+        if alarm.is_some() && person.session.waiting(self.now.mono).is_none() {
+            return; // it is tried once more before anybody is told
+        }
+        let before = std::mem::replace(&mut person.alarm, alarm);
+        if before == alarm {
+            return;
+        }
+        if let Some(before) = before {
+            self.alarm(before, false);
+        }
+        if let Some(alarm) = alarm {
+            self.alarm(alarm, true);
+        }
+    }
+
+    fn alarm(&mut self, alarm: Alarm, on: bool) {
+        self.out.push_back(Action::Alarm { alarm, on });
+    }
+
+    fn unpark(&mut self, tenant: TenantId) {
+        for slot in 0..self.people.len() {
+            let person = &mut self.people[slot];
+            if person.who.tenant == tenant && person.session.unpark(self.now.mono) {
+                if let Some(alarm) = person.alarm.take() {
+                    self.out.push_back(Action::Alarm { alarm, on: false });
+                }
+                self.settle(id_of(slot));
+            }
+        }
+    }
+
+    /// The call that a person needs, unless our ownership ends before it could.
+    pub(super) fn call(&mut self, lane: usize, id: PersonId) -> Option<Action> {
+        let now = self.now.mono;
+        let person = &mut self.people[index(id)];
+        let owned = self.owned[usize::from(person.partition.0)].unwrap_or(Mono::ZERO);
+        let not_after = (now + START_WITHIN).min(if owned == Mono::MAX { owned } else { owned - ATTEMPT });
+        if not_after <= now {
+            self.lanes[lane].requeue(person.due.take(), None);
+            return None;
+        }
+        self.serial += 1;
+        let ticket = Ticket { person: id, serial: self.serial };
+        let expiration = self.expiration(id);
+        let person = &mut self.people[index(id)];
+        let content = person.session.start(now, ticket, expiration, not_after);
+        let (tenant, cause) = (person.who.tenant, person.cause);
+        self.lanes[lane].sent(ticket);
+        self.settle(id);
+        Some(match content {
+            Some(presence) => {
+                Action::SetPresence { ticket, tenant, person: id, presence, expiration, not_after, cause }
+            }
+            None => Action::ClearPresence { ticket, tenant, person: id, not_after },
+        })
+    }
+
+    /// `expirationDuration` for what the person wants now, whole seconds.
+    fn expiration(&self, id: PersonId) -> Duration {
+        let (policy, person) = (&self.plan.policy, &self.people[index(id)]);
+        let Some(end) = known_end(policy, person) else { return policy.max_stale };
+        let left = end.since(self.now.wall);
+        Duration::from_secs(left.as_secs() + 1).clamp(SHORTEST, LONGEST)
+    }
+}
+
+/// The end of what is wanted, where it is known and to be trusted.
+fn known_end(policy: &Policy, person: &Person) -> Option<Timestamp> {
+    let share = person.board.shares().get(person.verdict.because?)?;
+    share.known_end().filter(|_| policy.trust_until)
+}
+
+/// What bears on a person's call from outside the session.
+pub(super) fn circumstances(policy: &Policy, sources: &[Source], person: &Person, now: Now) -> Circumstances {
+    let because = person.verdict.because.and_then(|index| person.board.shares().get(index));
+    let hearsay_until = because.and_then(|share| {
+        let source = sources.get(usize::from(share.source.0))?;
+        source.hearsay(share.heard())
+    });
+    Circumstances {
+        seed: person.seed,
+        refresh_from: if policy.replicas { REFRESH_FROM_WITH_REPLICAS } else { REFRESH_FROM },
+        stirred: person.stirred,
+        hearsay_until,
+        end: known_end(policy, person).map(|end| now.mono + end.since(now.wall)),
+    }
+}
