@@ -73,6 +73,11 @@ impl Peer {
 
     /// The next packet of this kind; pings in between are answered, others skipped.
     pub async fn next(&mut self, wanted: u8) -> Vec<u8> {
+        let found = tokio::time::timeout(Duration::from_secs(10), self.find(wanted));
+        found.await.unwrap_or_else(|_| panic!("no packet {wanted:#x} within ten seconds"))
+    }
+
+    async fn find(&mut self, wanted: u8) -> Vec<u8> {
         loop {
             let (kind, body) = self.reader.packet().await.expect("the client closed the connection");
             if kind == PINGREQ {
