@@ -8,7 +8,8 @@
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
-//! * `mqtt`: the adapter against Debian's mosquitto. `graph`: the adapter against the sandbox over sockets.
+//! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
+//! * `graph`: the adapter against the sandbox over sockets.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
