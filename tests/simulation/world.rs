@@ -225,6 +225,8 @@ pub struct World {
     healed: bool,
     last_fault: u64,
     gate_shut_until: u64,
+    /// Different people refused in a row, by what they were told: three are the application's fault.
+    refused: [BTreeSet<usize>; 2],
     /// The next kill waits for a call to be out.
     kill_in_flight: bool,
     end: u64,
@@ -277,6 +279,7 @@ impl World {
             healed: false,
             last_fault: 0,
             gate_shut_until: 0,
+            refused: Default::default(),
             kill_in_flight: false,
             end: START + hours * HOUR,
             alive: true,
@@ -667,9 +670,25 @@ impl World {
             };
             touched.insert(person);
             self.note(|| format!("p{person} answered {outcome:?}"));
+            self.accuse(person, outcome);
         }
         self.core.handle_outcome(self.now(), ticket, outcome);
         self.perform();
+    }
+
+    /// Three in a row: the application is asked again after five minutes, and nobody is served meanwhile.
+    fn accuse(&mut self, person: usize, outcome: Outcome) {
+        let row = match outcome {
+            Outcome::Accepted => return self.refused = Default::default(),
+            Outcome::Unauthorised | Outcome::Forbidden { .. } => &mut self.refused[0],
+            Outcome::NoSuchUser => &mut self.refused[1],
+            _ => return,
+        };
+        row.insert(person);
+        if row.len() >= 3 {
+            self.cover("the application refused");
+            self.last_fault = self.last_fault.max(self.mono + 5 * MINUTE);
+        }
     }
 
     fn land(&mut self, person: usize, write: Write) {
