@@ -13,22 +13,36 @@
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
+//!
+//! Without features only what needs the pure core alone is built, in seconds: `simulation`, `rush`, `house`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
 
+#[cfg(feature = "sandbox")]
 mod binary;
+#[cfg(feature = "sandbox")]
 mod configuration;
+#[cfg(feature = "sandbox")]
 mod figures;
+#[cfg(feature = "sandbox")]
 mod forecast;
+#[cfg(feature = "sandbox")]
 mod graph;
 mod house;
+#[cfg(feature = "sandbox")]
 mod mqtt;
+#[cfg(feature = "sandbox")]
 mod rules;
 mod rush;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod simulation;
+#[cfg(feature = "sandbox")]
 mod small_worlds;
+#[cfg(feature = "sandbox")]
 mod stories;
+#[cfg(feature = "sandbox")]
 mod support;
+#[cfg(feature = "sandbox")]
 mod tenant;

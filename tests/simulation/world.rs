@@ -2,13 +2,14 @@
 //! the middle. Calm and hostile phases take turns; at the end everything is healed and must come right.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_bridge::config::Config;
+use presence_bridge::presence::rule::{Format, Place, Rule, Template, Words};
+use presence_bridge::presence::topic::Pattern;
 use presence_bridge::presence::{
-    Action, Core, Deadline, Link, Mono, Now, Outcome, PersonId, Plan, Publish, Restart, SourceId, Ticket, Timestamp,
+    Action, Core, Deadline, Link, Mono, Now, ObjectId, Outcome, PersonId, PersonPlan, Plan, Policy, Presence, Publish,
+    Restart, Rules, Signal, SourceId, TenantId, Ticket, Timestamp,
 };
 use presence_bridge::sandbox::tenant::{Settings, Tenant};
 
@@ -47,13 +48,13 @@ enum Kind {
 const KINDS: [Kind; 5] = [Kind::Phone, Kind::Ring, Kind::Camera, Kind::Meeting, Kind::Desk];
 
 impl Kind {
-    fn topic(self, person: usize) -> String {
+    fn topic(self, who: &str) -> String {
         match self {
-            Kind::Phone => format!("pbx/p{person}"),
-            Kind::Ring => format!("ring/p{person}"),
-            Kind::Camera => format!("cam/p{person}"),
-            Kind::Meeting => format!("presence-bridge/in/p{person}/meeting"),
-            Kind::Desk => format!("desk/p{person}"),
+            Kind::Phone => format!("pbx/{who}"),
+            Kind::Ring => format!("ring/{who}"),
+            Kind::Camera => format!("cam/{who}"),
+            Kind::Meeting => format!("presence-bridge/in/{who}/meeting"),
+            Kind::Desk => format!("desk/{who}"),
         }
     }
 
@@ -73,62 +74,49 @@ impl Kind {
     }
 }
 
-const RULES: &str = r#"
-[signals]
-call = "Busy/InACall"
-meeting = "Busy/InAConferenceCall"
-desk = "Available/Available"
-[[rule]]
-topic = "pbx/{who}"
-subject = "{who}"
-signal = "call"
-on = ["on"]
-off = ["off"]
-unknown = ["unknown"]
-ttl = "8h"
-[[rule]]
-topic = "ring/{who}"
-subject = "{who}"
-signal = "call"
-on = ["on"]
-off = ["off"]
-ttl = "5m"
-[[rule]]
-topic = "cam/{who}"
-subject = "{who}"
-signal = "meeting"
-on = ["on"]
-off = ["off"]
-unknown = ["unknown"]
-delay = "5s"
-hold = "30s"
-ttl = "2h"
-[[rule]]
-topic = "desk/{who}"
-subject = "{who}"
-signal = "desk"
-on = ["on"]
-off = ["off"]
-"#;
+/// The rules that a user would write for these devices; the meeting comes through the door that needs none.
+fn rules() -> Vec<Rule> {
+    let rule = |kind: Kind, topic: &str| {
+        let pattern = Pattern::parse(topic).unwrap();
+        let (signal, _, ttl, delay, hold) = kind.terms();
+        Rule {
+            name: topic.into(),
+            source: None,
+            subject: Place::Topic(Template::parse("{who}", &pattern).unwrap()),
+            pattern,
+            format: Format::Text,
+            signal: SIGNALS[signal].0.into(),
+            value: Place::Payload,
+            on: Words::new(["on"]),
+            off: Words::new(["off"]),
+            unknown: Words::new(["unknown"]),
+            device: None,
+            ttl: Duration::from_millis(ttl),
+            delay: Duration::from_millis(delay),
+            hold: Duration::from_millis(hold),
+            accept_retained: true,
+        }
+    };
+    let kinds = KINDS.into_iter().filter(|kind| *kind != Kind::Meeting);
+    kinds.map(|kind| rule(kind, &kind.topic("{who}"))).collect()
+}
 
-fn plan(people: usize) -> Arc<Plan> {
-    let mut text = r#"
-[graph]
-tenant_id = "aaaaaaaa-0000-4000-8000-000000000001"
-client_id = "bbbbbbbb-0000-4000-8000-000000000002"
-client_secret_file = "unused"
-[mqtt]
-url = "mqtt://localhost"
-[users]
-"#
-    .to_owned();
-    for person in 0..people {
-        writeln!(text, "p{person} = \"{}\"", object_id(person)).unwrap();
+fn plan(people: usize) -> Plan {
+    let labels = (0..people).map(|n| (format!("p{n}"), n));
+    let who = |(label, n): (String, usize)| PersonPlan {
+        tenant: TenantId(0),
+        object_id: object_id(n).parse().unwrap(),
+        label: label.into(),
+    };
+    let pairs = [Presence::InACall, Presence::InAConferenceCall, Presence::Available];
+    let signals = SIGNALS.into_iter().zip(pairs);
+    Plan {
+        tenants: vec![ObjectId::default()],
+        people: labels.clone().map(who).collect(),
+        signals: signals.map(|((name, _), pair)| Signal { name: name.into(), presence: Some(pair) }).collect(),
+        rules: Rules::new(rules(), labels, SIGNALS.map(|(name, _)| name.into()).into(), Some("presence-bridge")),
+        policy: Policy::default(),
     }
-    text += RULES;
-    let config = Config::parse_trusting(&text, "simulation.toml", std::path::Path::new("."))
-        .unwrap_or_else(|problems| panic!("{problems}"));
-    Arc::new(config.plan)
 }
 
 fn object_id(person: usize) -> String {
@@ -238,7 +226,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, people: usize, hours: u64) -> World {
-        let plan = plan(people);
+        let plan = Arc::new(plan(people));
         let now = Now { mono: Mono::from_millis(START), wall: Timestamp::from_millis(WALL) };
         let core = Core::new(now, Arc::clone(&plan));
         let ids: Vec<PersonId> = core.people().collect();
@@ -504,7 +492,7 @@ impl World {
 
     fn at_broker(&mut self, message: Message) {
         if message.kind.is_retained() {
-            self.retained.insert(message.kind.topic(message.person), (message.clone(), false));
+            self.retained.insert(message.kind.topic(&format!("p{}", message.person)), (message.clone(), false));
         }
         if self.up && !self.deaf && self.alive {
             let connection = self.connection;
@@ -525,7 +513,7 @@ impl World {
     }
 
     fn arrives(&mut self, message: Message, retain: bool) {
-        let topic = message.kind.topic(message.person);
+        let topic = message.kind.topic(&format!("p{}", message.person));
         let (signal, device, ttl, delay, hold) = message.kind.terms();
         self.note(|| format!("p{} {} {} retain={retain}", message.person, topic, message.payload));
         self.last_heard = self.mono;
