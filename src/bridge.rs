@@ -17,7 +17,8 @@ use crate::clock::{Clock, Timer};
 use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
-    Action, Alarm, Applied, Cause, Core, Deadline, Link, Outcome, PersonId, Plan, Presence, Publish, SourceId, Ticket,
+    Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Presence, Publish, SourceId,
+    Ticket,
 };
 use crate::telemetry::Telemetry;
 
@@ -25,15 +26,6 @@ use crate::telemetry::Telemetry;
 const BATCH: usize = 256;
 /// What a clean stop may take.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// What becomes of the sessions at Graph when the bridge stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStop {
-    /// They stay until they expire: the bridge will be back in a moment.
-    Leave,
-    /// They are cleared.
-    Clear,
-}
 
 /// Everything the loop works with.
 pub struct Parts {
@@ -59,7 +51,6 @@ pub struct Bridge {
     clock: Clock,
     timer: Timer,
     telemetry: Telemetry,
-    plan: Arc<Plan>,
     topic_prefix: String,
     instance: String,
     mqtt: mqtt::Handle,
@@ -93,13 +84,12 @@ impl Bridge {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph } = parts;
-        let core = Core::new(clock.now(), Arc::clone(&plan));
+        let core = Core::new(clock.now(), plan);
         Bridge {
             core,
             timer: clock.timer(),
             clock,
             telemetry,
-            plan,
             topic_prefix,
             instance,
             mqtt,
@@ -246,13 +236,8 @@ impl Bridge {
 
     async fn stop(mut self, policy: OnStop) {
         tracing::info!(policy = ?policy, "Stopping.");
-        if policy == OnStop::Clear {
-            // Nobody is listed any more: the core clears whom it must, under the budget as always.
-            let nobody =
-                Plan { tenants: self.plan.tenants.clone(), policy: self.plan.policy.clone(), ..Plan::default() };
-            self.core.handle_config(self.clock.now(), Arc::new(nobody));
-        }
-        if tokio::time::timeout(DRAIN, self.drain(policy)).await.is_err() {
+        self.core.handle_stop(self.clock.now(), policy);
+        if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
             let left = self.core.people().filter(|&person| !self.core.view(person).is_clean()).count();
             tracing::warn!(people = left, "Stopped before everything was answered; sessions end by their expiration.");
         }
@@ -264,22 +249,16 @@ impl Bridge {
         self.mqtt.stop(Some(farewell)).await;
     }
 
-    async fn drain(&mut self, policy: OnStop) {
+    async fn drain(&mut self) {
         loop {
-            if policy == OnStop::Clear {
-                self.perform();
-                if self.core.people().all(|person| self.core.view(person).is_clean()) {
-                    return;
-                }
-            } else if self.calls.is_empty() {
+            self.perform();
+            if self.core.is_idle() {
                 return;
             }
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
             tokio::select! {
                 Some(done) = self.calls.join_next() => self.done(done),
-                () = self.timer.until(deadline), if policy == OnStop::Clear => {
-                    self.core.handle_timeout(self.clock.now());
-                }
+                () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }
         }
     }

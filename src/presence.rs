@@ -15,6 +15,7 @@ mod budget;
 pub mod core;
 pub mod forecast;
 mod keeper;
+mod load;
 mod memory;
 pub mod now;
 pub mod pair;
@@ -28,7 +29,7 @@ pub mod topic;
 pub mod view;
 
 pub use self::core::{Core, Handled, Step};
-pub use action::{Action, Alarm, Cause, Link, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
+pub use action::{Action, Alarm, Cause, Link, OnStop, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
 pub use arbiter::Standing;
 pub use board::{Applied, Level};
 pub use budget::Rate;

@@ -262,4 +262,7 @@ fn check_names_the_setting_that_would_fit() {
     desks.signals.push(Signal { name: "desk".into(), presence: Some(Presence::Available) });
     let desks = cost(&desks, Habits::default());
     assert!(desks.contains("signals.desk = \"none\""), "{desks}");
+    let ceiling = Some(Duration::from_secs(1_800));
+    let stretched = said(30_000, Policy { max_stale_ceiling: ceiling, ..policy(300, None, 45.0) });
+    assert!(stretched.contains("sessions will stretch up to 30m"), "{stretched}");
 }

@@ -1,6 +1,7 @@
 //! One integration binary. What belongs where:
 //!
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
+//! * `lifecycle`: the core at its end, as one of several replicas, and where the budget does not suffice.
 //! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
 //! * `rush`: 10,000 people at once; the budget as Graph counts it.
 //! * `small_worlds`: every path of one person to a depth, healed, must come right.
@@ -30,6 +31,8 @@ mod forecast;
 #[cfg(feature = "sandbox")]
 mod graph;
 mod house;
+#[cfg(feature = "sandbox")]
+mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
 #[cfg(feature = "sandbox")]

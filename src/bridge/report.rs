@@ -54,6 +54,13 @@ impl AlarmText {
                 "Graph refuses this person only (401 or 403): the account may be in another tenant or protected; tried again \
                  after an hour, then less often",
             ),
+            Alarm::BudgetShort(_) => (
+                "budget_short",
+                None,
+                "refreshes and changes take 90 % of presence.rate or more, so that sessions stretch up to \
+                 presence.max_stale_ceiling and outlive a bridge that dies by so much: raise presence.max_stale, set \
+                 presence.when_free = \"nothing\", or run `presence-bridge check` for what would fit",
+            ),
         };
         AlarmText { name, about, remedy }
     }

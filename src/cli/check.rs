@@ -78,9 +78,25 @@ pub fn cost(plan: &Plan, habits: Habits) -> String {
         expected.largest,
     );
     if !expected.fits {
-        text += &format!("\nWarning: {people} people are too many: some will lapse. {}", advice(&expected, plan));
+        text += &format!("\nWarning: {people} people are too many: ");
+        text += &match stretched(habits, &policy) {
+            Some((ceiling, largest)) if people <= largest => format!(
+                "sessions will stretch up to {} (presence.max_stale_ceiling, enough for {largest} people) and outlive a \
+                 bridge that dies by so much. ",
+                span(ceiling)
+            ),
+            _ => "some will lapse. ".to_owned(),
+        };
+        text += &advice(&expected, plan);
     }
     text
+}
+
+/// How far sessions may stretch, and how many people that carries.
+fn stretched(habits: Habits, policy: &Policy) -> Option<(Duration, usize)> {
+    let ceiling = policy.max_stale_ceiling?;
+    let policy = Policy { max_stale: ceiling, ..policy.clone() };
+    Some((ceiling, forecast(1, habits, &policy).largest))
 }
 
 fn advice(expected: &Forecast, plan: &Plan) -> String {

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use self::table::{Row, Screen};
 use super::{block_on, finish, logs, run};
-use crate::bridge::OnStop;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::mqtt;
+use crate::presence::OnStop;
 use crate::presence::{Deadline, Mono, Timestamp};
 use crate::sandbox::broker::Broker;
 use crate::sandbox::tenant::{Fault, Match, Settings, What};

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{ConfigArg, block_on, finish, load, logs};
-use crate::bridge::{self, Bridge, OnStop, Parts};
+use crate::bridge::{self, Bridge, Parts};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::graph::{self, Graph};
 use crate::mqtt;
+use crate::presence::OnStop;
 use crate::telemetry::Telemetry;
 
 /// Options of `run`.

@@ -267,6 +267,8 @@ pub(super) fn presence(root: &Section<'_, '_>) -> (Policy, OnStop) {
         policy.grace = section.span("grace", policy.grace, Duration::ZERO..10 * MINUTE);
         policy.blind_hold = section.span("blind_hold", policy.blind_hold, MINUTE..12 * HOUR);
         policy.trust_until = section.flag("trust_until", policy.trust_until);
+        let ceiling = section.span("max_stale_ceiling", policy.max_stale, policy.max_stale..4 * HOUR);
+        policy.max_stale_ceiling = Some(ceiling).filter(|&ceiling| ceiling > policy.max_stale);
         policy.rate = section.number("rate", policy.rate, 1.0..320.0);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u32")]
         let burst = section.number("burst", f64::from(policy.burst), 1.0..400.0) as u32;

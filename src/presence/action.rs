@@ -96,6 +96,15 @@ pub enum Cause {
     Refresh,
 }
 
+/// What becomes of the sessions at Graph when the bridge stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// They stay until they expire: the bridge will be back in a moment.
+    Leave,
+    /// They are cleared.
+    Clear,
+}
+
 /// What the core asks to have done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -160,4 +169,6 @@ pub enum Alarm {
     RequestRefused(PersonId),
     /// Graph refuses this person only (401 or 403), others go through.
     PersonRefused(PersonId),
+    /// The budget does not suffice for refreshes and changes: sessions stretch up to `max_stale_ceiling`.
+    BudgetShort(TenantId),
 }

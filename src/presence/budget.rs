@@ -51,6 +51,11 @@ impl Bucket {
         self.level = self.level.min(f64::from(full.burst));
     }
 
+    /// Calls per second at present: after a 429 less than the full rate.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
     pub(super) fn fill(&mut self, now: Mono) {
         self.level += self.rate * now.since(self.filled).as_secs_f64();
         self.level = self.level.min(f64::from(self.full.burst));

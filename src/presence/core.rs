@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use self::calls::circumstances;
 use self::hearing::Source;
-use super::action::{Action, Alarm, Cause, PersonId, Publish, SourceId, TenantId};
+use super::action::{Action, Alarm, Cause, OnStop, PersonId, Publish, SourceId, TenantId};
 use super::arbiter::{self, Verdict};
 use super::board::{Applied, Board, Gap};
 use super::budget::Rate;
@@ -70,6 +70,11 @@ pub(super) struct Person {
     stirred: Mono,
 }
 
+/// What Graph is known to hold, of all that is shown.
+fn holds((_, held, _): (Option<Presence>, Shown, Option<usize>)) -> Option<Presence> {
+    held.ok().flatten()
+}
+
 /// Held without its times: what is worth telling when it changes.
 type Shown = Result<Option<Presence>, ()>;
 
@@ -92,6 +97,7 @@ pub struct Core {
     wall_timers: BTreeSet<(Timestamp, PersonId)>,
     out: VecDeque<Action>,
     steps: Vec<Step>,
+    stopping: Option<OnStop>,
 }
 
 impl Core {
@@ -114,6 +120,7 @@ impl Core {
             wall_timers: BTreeSet::new(),
             out: VecDeque::new(),
             steps: Vec::new(),
+            stopping: None,
         };
         core.handle_config(now, plan);
         core
@@ -218,8 +225,8 @@ impl Core {
             }
             if until.is_none() {
                 person.session.abandon();
-            } else if before.is_none() && !person.board.shares().is_empty() {
-                person.session.doubt();
+            } else if before.is_none_or(|before| before <= now.mono) && person.session.may_hold(now.mono) {
+                person.session.doubt(); // somebody else may have called meanwhile
             }
             self.settle(id_of(slot));
         }
@@ -233,6 +240,23 @@ impl Core {
             self.out.push_back(Action::Journal { person });
             self.settle(person);
         }
+    }
+
+    /// The end is near: nothing is refreshed any more, only changes still go. Go on until [`Core::is_idle`], as long as
+    /// there is time; shares stay, for a snapshot.
+    pub fn handle_stop(&mut self, now: Now, on_stop: OnStop) {
+        self.tick(now);
+        self.stopping = Some(on_stop);
+        self.settle_all();
+    }
+
+    /// Nothing is out, nothing is due, and after [`OnStop::Clear`] nothing of ours is left at Graph.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.people.iter().all(|person| match self.stopping {
+            Some(OnStop::Clear) => person.session.is_clean(),
+            _ => person.due.is_none() && !person.session.in_flight(),
+        })
     }
 
     /// Time passed, or a clock was set.
@@ -334,7 +358,8 @@ impl Core {
         if person.paused.is_some_and(|until| until.reached(now)) {
             person.paused = None;
         }
-        person.verdict = if person.listed && person.paused.is_none() {
+        let cleared = self.stopping == Some(OnStop::Clear);
+        person.verdict = if person.listed && person.paused.is_none() && !cleared {
             arbiter::decide(&self.plan, &person.board, now, &self.deafness)
         } else {
             Verdict::default()
@@ -351,6 +376,7 @@ impl Core {
                 (Some((class, deadline, id)), person.session.moves(now.mono))
             }
         };
+        let due = due.filter(|_| person.cause == Cause::Change || self.stopping.is_none());
         let old = std::mem::replace(&mut person.due, due);
         let lane = usize::from(person.who.tenant.0);
         let timer = person.board.next(now, &self.deafness).at_latest(wake);
@@ -361,12 +387,16 @@ impl Core {
             Held::Pair { presence, .. } => Ok(Some(presence)),
         };
         let shown = Some((person.verdict.wanted, held, person.verdict.because));
-        if person.shown != shown {
-            person.shown = shown;
+        let before = person.shown;
+        person.shown = shown;
+        if before != shown {
             self.out.push_back(Action::Changed { person: id });
         }
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.requeue(old, due);
+            if before != shown {
+                lane.load.hold(before.and_then(holds), holds((person.verdict.wanted, held, None)));
+            }
         }
         self.set_timer(id, timer);
     }

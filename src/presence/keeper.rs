@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::action::{Alarm, Outcome, PersonId, TenantId, Ticket};
 use super::budget::{Bucket, Gate, Rate};
+use super::load::Load;
 use super::now::Mono;
 use super::session::Class;
 
@@ -35,6 +36,7 @@ pub(super) struct Lane {
     tenant: TenantId,
     pub(super) bucket: Bucket,
     pub(super) gate: Gate,
+    pub(super) load: Load,
     due: BTreeSet<Due>,
     /// Whether the last call went to somebody who would have lapsed: those get half of the rate, changes the other half.
     saved_one: bool,
@@ -49,6 +51,7 @@ impl Lane {
             tenant,
             bucket: Bucket::new(rate, now),
             gate: Gate::default(),
+            load: Load::default(),
             due: BTreeSet::new(),
             saved_one: false,
             refused: Vec::new(),

@@ -71,6 +71,9 @@ pub struct Policy {
     pub blind_hold: Duration,
     /// Whether the expiration follows the known end of what is wanted, within PT5M…PT4H, instead of `max_stale`.
     pub trust_until: bool,
+    /// How far the expiration of sessions that are only refreshed may stretch, each time to twice what it was, while the
+    /// budget does not suffice; then they outlive a bridge that died by so much.
+    pub max_stale_ceiling: Option<Duration>,
     /// Several replicas share the work: refreshes begin at 50 % of the expiration instead of 60 %.
     pub replicas: bool,
     /// Calls per second to one tenant. Graph: 1,500 in 30 s for an application in a tenant.
@@ -87,6 +90,7 @@ impl Default for Policy {
             grace: Duration::from_secs(15),
             blind_hold: Duration::from_secs(900),
             trust_until: false,
+            max_stale_ceiling: None,
             replicas: false,
             rate: 45.0,
             burst: 60,

@@ -234,6 +234,19 @@ impl Session {
         !self.held.content().map_or(self.wanted.is_some(), |held| rank(self.wanted) > rank(held))
     }
 
+    /// Whether anything was wanted within the longest expiration: an owner before us may have set it.
+    pub(super) fn may_hold(&self, now: Mono) -> bool {
+        self.wanted.is_some() || self.wanted_since != Mono::ZERO && now.since(self.wanted_since) <= LONGEST
+    }
+
+    /// How long the last call asked Graph to keep what it holds.
+    pub(super) fn span(&self) -> Option<Duration> {
+        match self.held {
+            Held::Pair { sent, expires, .. } => Some(expires.since(sent)),
+            _ => None,
+        }
+    }
+
     /// Forgets what is held: ownership was lost or gained, or another process may have written.
     pub(super) fn doubt(&mut self) {
         self.held = Held::Unknown;

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, Alarm, Outcome, PersonId, TenantId, Ticket};
-use super::super::keeper::Lesson;
+use super::super::action::{Action, Alarm, Cause, Outcome, PersonId, TenantId, Ticket};
+use super::super::keeper::{Lane, Lesson};
 use super::super::now::{Mono, Now, Timestamp};
+use super::super::pair::Presence;
 use super::super::plan::Policy;
 use super::super::session::{
     ATTEMPT, Circumstances, LONGEST, REFRESH_FROM, REFRESH_FROM_WITH_REPLICAS, SHORTEST, START_WITHIN,
 };
 use super::hearing::Source;
-use super::{Core, Person, id_of, index};
+use super::{Core, Person, id_of, index, tenant_id};
 
 impl Core {
     /// A call to Graph ended. Outcomes of other calls than the one in flight are ignored.
@@ -35,6 +36,7 @@ impl Core {
             }
         }
         self.settle(ticket.person);
+        self.stretches(lane);
     }
 
     /// Raises or ends the alarm that is this person's own.
@@ -90,8 +92,11 @@ impl Core {
         }
         self.serial += 1;
         let ticket = Ticket { person: id, serial: self.serial };
-        let expiration = self.expiration(id);
+        let expiration = self.expiration(lane, id);
         let person = &mut self.people[index(id)];
+        if person.cause == Cause::Change {
+            self.lanes[lane].load.changed(now);
+        }
         let content = person.session.start(now, ticket, expiration, not_after);
         let (tenant, cause) = (person.who.tenant, person.cause);
         self.lanes[lane].sent(ticket);
@@ -105,11 +110,33 @@ impl Core {
     }
 
     /// `expirationDuration` for what the person wants now, whole seconds.
-    fn expiration(&self, id: PersonId) -> Duration {
+    fn expiration(&mut self, lane: usize, id: PersonId) -> Duration {
+        let stretched = self.stretches(lane);
         let (policy, person) = (&self.plan.policy, &self.people[index(id)]);
-        let Some(end) = known_end(policy, person) else { return policy.max_stale };
-        let left = end.since(self.now.wall);
-        Duration::from_secs(left.as_secs() + 1).clamp(SHORTEST, LONGEST)
+        if let Some(end) = known_end(policy, person) {
+            let left = end.since(self.now.wall);
+            return Duration::from_secs(left.as_secs() + 1).clamp(SHORTEST, LONGEST);
+        }
+        // Who is held longest was refreshed most often, and stretches furthest. Available fades all the same.
+        let last = person.session.span().filter(|_| person.cause == Cause::Refresh);
+        match (stretched, last) {
+            (Some(ceiling), Some(last)) if person.verdict.wanted != Some(Presence::Available) => {
+                (last * 2).clamp(policy.max_stale, ceiling)
+            }
+            _ => policy.max_stale,
+        }
+    }
+
+    /// How far sessions may stretch now, if at all; raises and ends the alarm that goes with it.
+    fn stretches(&mut self, lane: usize) -> Option<Duration> {
+        let ceiling = self.plan.policy.max_stale_ceiling?;
+        let Lane { load, bucket, .. } = &mut self.lanes[lane];
+        let before = load.was_short();
+        let short = load.is_short(self.now.mono, &self.plan.policy, bucket.rate());
+        if short != before {
+            self.alarm(Alarm::BudgetShort(tenant_id(lane)), short);
+        }
+        short.then_some(ceiling.max(self.plan.policy.max_stale))
     }
 }
 
