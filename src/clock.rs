@@ -86,7 +86,7 @@ fn since_boot() -> Mono {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let millis = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
-    Mono::from_millis(seconds * 1000 + millis)
+    Mono::BOOT + Duration::from_millis(seconds * 1000 + millis)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -94,5 +94,5 @@ fn since_boot() -> Mono {
 fn since_boot() -> Mono {
     use std::sync::OnceLock;
     static START: OnceLock<std::time::Instant> = OnceLock::new();
-    Mono::ZERO + START.get_or_init(std::time::Instant::now).elapsed()
+    Mono::BOOT + START.get_or_init(std::time::Instant::now).elapsed()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::presence::{Alarm, Held, Link, Mono, OnStop, Partition, Rate, Restart, TenantId};
+use presence_bridge::presence::{Alarm, Held, Link, Mono, OnStop, Outcome, Partition, Rate, Restart, TenantId};
 
 use crate::support::rig::{Fate, Rig};
 
@@ -164,4 +164,19 @@ fn nothing_stretches_where_no_ceiling_is_set() {
     rig.core.handle_budget(rig.now, TenantId(0), Rate { per_second: 0.005, burst: 5 }, None);
     rig.drive(600);
     assert_eq!((span(&rig, "alice"), rig.alarms.len()), (300, 0));
+}
+
+#[test]
+fn a_probe_that_went_with_its_partition_does_not_keep_the_gate_shut() {
+    let mut rig = Rig::new();
+    rig.fates.push(Fate::Refused(Outcome::Throttled { retry_after: Some(Duration::from_secs(5)) }));
+    rig.publish("pbx/devstate/PJSIP/1001", "INUSE").unwrap();
+    rig.drive(4);
+    rig.fates.push(Fate::AnswerLost);
+    rig.pass(Duration::from_millis(1_200)); // the probe for alice is out
+    assert!(rig.core.view(rig.id("alice")).in_flight());
+    own(&mut rig, "alice", None);
+    rig.publish("pbx/devstate/PJSIP/1002", "INUSE").unwrap();
+    rig.drive(2);
+    rig.sees("bob", CALL);
 }

@@ -126,8 +126,8 @@ mod linux {
 
         fn arm(&mut self, deadline: Deadline) -> io::Result<()> {
             self.set = None;
-            let boot =
-                (deadline.mono != Mono::MAX).then(|| i64::try_from(deadline.mono.as_millis()).unwrap_or(i64::MAX));
+            let since_boot = deadline.mono.since(Mono::BOOT).as_millis();
+            let boot = (deadline.mono != Mono::MAX).then(|| i64::try_from(since_boot).unwrap_or(i64::MAX));
             settime(&self.boot, TimerfdTimerFlags::ABSTIME, boot)?;
             // Always set, since only a timer that is set is cancelled by a step.
             let wall = deadline.wall.as_millis().min(FAR_AWAY);

@@ -64,6 +64,13 @@ pub struct Share {
     blind_until: Mono,
 }
 
+/// In place of a time when blindness ends a share: nothing counts, not even a known end, until it is said again.
+const SUSPENDED: Mono = Mono::ZERO;
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Long past.
 const OVER: Deadline = Deadline { mono: Mono::ZERO, wall: Timestamp::MAX };
 
@@ -108,6 +115,12 @@ impl Share {
         }
     }
 
+    /// Whether it was on at any time in the last `span`.
+    pub(super) fn was_on_within(&self, now: Now, span: Duration) -> bool {
+        let then = Now { mono: now.mono - span, wall: Timestamp::from_millis(now.wall.as_millis() - millis(span)) };
+        self.said == Say::On || !self.on_until.reached(then)
+    }
+
     /// When it was last confirmed by its broker.
     #[must_use]
     pub fn heard(&self) -> Mono {
@@ -129,6 +142,7 @@ impl Share {
     /// is not older than it.
     fn blind(&self, gap: Gap) -> Mono {
         match self.known_end() {
+            _ if self.blind_until == SUSPENDED => SUSPENDED,
             Some(_) => Mono::MAX,
             None if self.heard <= gap.since => self.blind_until.min(gap.ends_shares),
             None => self.blind_until,
@@ -167,7 +181,7 @@ impl Share {
     /// Onto the clocks of another boot: what was measured since the old one becomes a time of day, to be judged again at
     /// each step of the wall clock until a message renews it. `suspend`: the clock cannot be right, so nothing counts
     /// until the broker says it again.
-    pub(super) fn rebase(&mut self, saved: Now, now: Now, suspend: bool, mono: impl Fn(Mono) -> Mono) {
+    pub(super) fn rebase(&mut self, saved: Now, suspend: bool, mono: impl Fn(Mono) -> Mono) {
         for end in [&mut self.on_until, &mut self.off_until, &mut self.lease] {
             if end.mono != Mono::MAX && end.mono > saved.mono {
                 end.wall = end.wall.min(saved.wall + end.mono.since(saved.mono));
@@ -178,7 +192,11 @@ impl Share {
         }
         self.on_from = mono(self.on_from);
         self.heard = mono(self.heard);
-        self.blind_until = if suspend { now.mono } else { mono(self.blind_until) };
+        if suspend {
+            self.blind_until = SUSPENDED;
+        } else if self.blind_until != SUSPENDED {
+            self.blind_until = mono(self.blind_until);
+        }
     }
 
     fn is_on_or_will_be(&self, now: Now) -> bool {
@@ -192,8 +210,11 @@ impl Share {
                 if !self.is_on_or_will_be(now) && self.level(now, Gap::NONE) != Level::On {
                     self.on_from = now.mono + effect.delay;
                 }
+                self.off_until = self.off_until.at_latest(self.on_from); // when this ends, nothing is known
                 self.lease = lease;
-                self.until = effect.until.or(self.until).filter(|&until| until > now.wall);
+                // An end that this very message gives counts also where it has passed: a meeting that was over before it was
+                // heard of. Of what an earlier one gave, only what is to come.
+                self.until = effect.until.or(self.until.filter(|&until| until > now.wall));
                 self.on_until = self.end(lease);
             }
             Say::Off => {
@@ -216,13 +237,13 @@ impl Share {
 
     /// Another end for what was said: earlier, later, or none any more. Wakes a share whose end had passed.
     fn attach(&mut self, now: Now, until: Option<Timestamp>) {
-        let until = until.filter(|&until| until > now.wall);
+        let coming = until.filter(|&until| until > now.wall);
         let ended = self.on_until.reached(now);
         if self.said == Say::On && !(ended && self.lease.reached(now)) {
-            if ended && until.is_some() {
+            if ended && coming.is_some() {
                 self.on_from = now.mono;
             }
-            // No end is known any more: the lease counts again, but not for what was over already.
+            // An end that has passed ends it. No end known any more: the lease counts again, but not for what was over.
             if until.is_some() || !ended {
                 self.until = until;
                 self.on_until = self.end(self.lease);
@@ -233,7 +254,7 @@ impl Share {
                 self.said = Say::Unknown;
                 self.on_until = OVER;
             }
-            self.until = until;
+            self.until = coming;
             self.lease = Deadline { mono: now.mono + DEFAULT_TTL, wall: Timestamp::MAX };
         }
     }

@@ -83,7 +83,7 @@ impl Bucket {
         self.level = 0.0;
         self.filled = now;
         self.climbed = now;
-        self.rate = (self.rate * 0.7).max(1.0);
+        self.rate = (self.rate * 0.7).max(self.full.per_second.min(1.0));
     }
 }
 
@@ -140,6 +140,13 @@ impl Gate {
             self.probe = None;
             self.storms = 0;
             self.throttles = 0;
+        }
+    }
+
+    /// A call whose answer nobody waits for any more: was it the probe, another is needed.
+    pub(super) fn abandon(&mut self, ticket: Option<Ticket>) {
+        if self.probe == ticket {
+            self.probe = None;
         }
     }
 

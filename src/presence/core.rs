@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use self::calls::circumstances;
 use self::hearing::Source;
-use super::action::{Action, Alarm, Cause, OnStop, PersonId, Publish, SourceId, TenantId};
+use super::action::{Action, Alarm, Cause, Link, OnStop, PersonId, Publish, SourceId, TenantId};
 use super::arbiter::{self, Verdict};
 use super::board::{Applied, Board, Gap};
 use super::budget::Rate;
@@ -224,7 +224,10 @@ impl Core {
                 continue;
             }
             if until.is_none() {
-                person.session.abandon();
+                let abandoned = person.session.abandon();
+                if let Some(lane) = self.lanes.get_mut(usize::from(person.who.tenant.0)) {
+                    lane.gate.abandon(abandoned);
+                }
             } else if before.is_none_or(|before| before <= now.mono) && person.session.may_hold(now.mono) {
                 person.session.doubt(); // somebody else may have called meanwhile
             }
@@ -233,20 +236,24 @@ impl Core {
     }
 
     /// A person is paused until then ([`Deadline::NEVER`]: for good) and wants nothing meanwhile, or goes on (`None`).
+    /// Somebody who is not listed cannot be paused.
     pub fn handle_pause(&mut self, now: Now, person: PersonId, pause: Option<Deadline>) {
         self.tick(now);
-        if let Some(paused) = self.people.get_mut(index(person)).map(|person| &mut person.paused) {
-            *paused = pause;
+        if let Some(known) = self.people.get_mut(index(person)).filter(|known| known.listed) {
+            known.paused = pause;
             self.out.push_back(Action::Journal { person });
             self.settle(person);
         }
     }
 
-    /// The end is near: nothing is refreshed any more, only changes still go. Go on until [`Core::is_idle`], as long as
+    /// The end is near: nothing is listened to any more, nothing is refreshed any more, only changes still go. Go on until [`Core::is_idle`], as long as
     /// there is time; shares stay, for a snapshot.
     pub fn handle_stop(&mut self, now: Now, on_stop: OnStop) {
         self.tick(now);
         self.stopping = Some(on_stop);
+        for slot in 0..self.sources.len() {
+            self.handle_link(now, source_id(slot), Link::Down); // nobody listens from here on
+        }
         self.settle_all();
     }
 

@@ -5,23 +5,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since boot, suspend included (Linux: `CLOCK_BOOTTIME`). All durations are measured on it.
+/// Milliseconds, suspend included, since long before the machine was started: at boot it reads [`Mono::BOOT`] (Linux:
+/// `CLOCK_BOOTTIME` and so much more). All durations are measured on it. What an earlier boot left behind thus has a place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mono(u64);
 
 impl Mono {
-    /// The moment of boot.
+    /// Earlier than every real instant.
     pub const ZERO: Mono = Mono(0);
+    /// The moment of boot.
+    pub const BOOT: Mono = Mono(1 << 41);
     /// Later than every real instant; "never".
     pub const MAX: Mono = Mono(u64::MAX);
 
-    /// From milliseconds since boot.
+    /// From milliseconds since [`Mono::ZERO`].
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Mono(millis)
     }
 
-    /// Milliseconds since boot.
+    /// Milliseconds since [`Mono::ZERO`].
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0

@@ -165,6 +165,8 @@ pub(super) struct Session {
     /// Contents (as [`bit`]s) that may still be applied, until `ghosts_until`.
     ghosts: u8,
     ghosts_until: Mono,
+    /// When the first of them would end, were it the one that counts.
+    ghosts_lapse: Mono,
     /// The last four changes of wanted, oldest first.
     changes: [Mono; 4],
     /// Since when falling has been put off.
@@ -308,11 +310,11 @@ impl Session {
             let class = if falls && now < self.wanted_since + AGED { Class::Falling } else { Class::Rising };
             return Need::Call { class, deadline: self.wanted_since, cause: Cause::Change };
         }
-        let Held::Pair { sent, lapses, expires, .. } = self.held else {
+        let Held::Pair { presence, sent, lapses, expires } = self.held else {
             return Need::Rest(ghosts);
         };
         // Available has little time anyway: replicas change nothing there.
-        let from = if lapses < expires { REFRESH_FROM } else { around.refresh_from };
+        let from = if presence == Presence::Available { REFRESH_FROM } else { around.refresh_from };
         let mut due = sent + lapses.since(sent).mul_f64(from - 0.1 * fraction(around.seed));
         if let Some(end) = around.end {
             if expires > end.max(now + SHORTEST) + ROUNDING {
@@ -388,11 +390,11 @@ impl Session {
         true
     }
 
-    /// The call that is out will never be heard of: it may be applied, or not.
-    pub(super) fn abandon(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            self.haunt(flight);
-        }
+    /// The call that is out, if one is, will never be heard of: it may be applied, or not.
+    pub(super) fn abandon(&mut self) -> Option<Ticket> {
+        let flight = self.flight.take()?;
+        self.haunt(flight);
+        Some(flight.ticket)
     }
 
     fn accepted(&mut self, flight: Flight) {
@@ -408,13 +410,17 @@ impl Session {
             Some(presence) => {
                 let expires = flight.asked + flight.expiration;
                 let fades = if presence == Presence::Available { flight.asked + FADE } else { Mono::MAX };
-                Held::Pair { presence, sent: flight.asked, lapses: expires.min(fades), expires }
+                // One of them may land after this, and with less time to live.
+                let ghosts = if self.ghosts == 0 { Mono::MAX } else { self.ghosts_lapse };
+                Held::Pair { presence, sent: flight.asked, lapses: expires.min(fades).min(ghosts), expires }
             }
         };
     }
 
     fn haunt(&mut self, flight: Flight) {
         self.held = Held::Unknown;
+        let before = if self.ghosts == 0 { Mono::MAX } else { self.ghosts_lapse };
+        self.ghosts_lapse = before.min(flight.asked + flight.expiration);
         self.ghosts |= bit(flight.content);
         self.ghosts_until = flight.not_after + LATE;
     }

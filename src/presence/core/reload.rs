@@ -13,7 +13,7 @@ use super::super::plan::{PersonPlan, Plan, SignalId};
 use super::{Core, Person, id_of, index, tenant_id};
 
 impl Core {
-    /// A new plan: ends shares whose rule, signal or person is gone or whose subject leads to somebody else; people no
+    /// A new plan. Whoever is not listed any more is not paused either. Ends shares whose rule, signal or person is gone or whose subject leads to somebody else; people no
     /// longer listed are cleared once.
     pub fn handle_config(&mut self, now: Now, plan: Arc<Plan>) {
         self.tick(now);
@@ -36,6 +36,7 @@ impl Core {
         let slots = &self.slots;
         for (slot, person) in self.people.iter_mut().enumerate() {
             let listed = person.listed;
+            person.paused = person.paused.filter(|_| listed);
             person.board.retain(|share| listed && carry(&old, &plan, slots, id_of(slot), share));
         }
         self.settle_all();

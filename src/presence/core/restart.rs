@@ -9,7 +9,7 @@ use super::super::memory;
 use super::super::now::{Mono, Now};
 use super::super::plan::{Plan, RuleId, SignalId};
 use super::super::rule::Rules;
-use super::super::session::Held;
+use super::super::session::{Held, LONGEST};
 use super::super::snapshot::{Restart, SavedPerson, SavedShare, Snapshot, VERSION};
 use super::{Core, Person, id_of, index, source_id};
 
@@ -40,11 +40,8 @@ impl Shift {
         if self.same_boot || then == Mono::MAX {
             return then;
         }
-        if then >= self.saved.mono {
-            let left = then.since(self.saved.mono);
-            return if left >= self.away { self.now.mono + (left - self.away) } else { Mono::ZERO };
-        }
-        self.now.mono - self.away - self.saved.mono.since(then)
+        // As far from the present as the process believes; no instant of before gets out of its order.
+        (self.now.mono + then.since(self.saved.mono)) - (self.away + self.saved.mono.since(then))
     }
 }
 
@@ -119,11 +116,7 @@ impl Core {
             },
             other => other,
         };
-        // Whoever had nothing to show and nothing held is left alone; for the others one call settles it.
-        let certain = clean && !shift.is_backwards();
-        let touched = held != Held::Nothing || !saved.shares.is_empty();
         let person = &mut self.people[index(id)];
-        person.session.restore(if certain || !touched { held } else { Held::Unknown });
         person.paused = saved.paused.map(|mut until| {
             until.mono = shift.mono(until.mono);
             until
@@ -141,10 +134,16 @@ impl Core {
             }
             (share.signal, share.rule) = (SignalId(place), rule);
             if !shift.same_boot {
-                share.rebase(shift.saved, shift.now, shift.is_backwards(), |then| shift.mono(then));
+                share.rebase(shift.saved, shift.is_backwards(), |then| shift.mono(then));
             }
             self.people[index(id)].board.adopt(share);
         }
+        // Whoever had nothing to show for as long as Graph keeps anything is left alone; for the others one call settles it.
+        let certain = clean && shift.same_boot;
+        let person = &mut self.people[index(id)];
+        let touched =
+            held != Held::Nothing || person.board.shares().iter().any(|share| share.was_on_within(shift.now, LONGEST));
+        person.session.restore(if certain || !touched { held } else { Held::Unknown });
     }
 
     /// A broker that was listened to before: unheard since then.
