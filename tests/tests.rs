@@ -5,6 +5,7 @@
 //! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
 //! * `rush`: 10,000 people at once; the budget as Graph counts it.
 //! * `small_worlds`: every path of one person to a depth, healed, must come right.
+//! * `renewals`: the short cut of repeats, against a core without it.
 //! * `rules`, `configuration`: mapping and configuration files.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
@@ -15,7 +16,7 @@
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
 //!
-//! Without features only what needs the pure core alone is built, in seconds: `simulation`, `rush`, `house`.
+//! Without features only what needs the pure core alone is built, in seconds: `simulation`, `rush`, `renewals`, `house`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
@@ -35,6 +36,7 @@ mod house;
 mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
+mod renewals;
 #[cfg(feature = "sandbox")]
 mod rules;
 mod rush;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::action::SourceId;
+use super::memory::{Memory, TopicKey};
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::plan::{RuleId, SignalId};
 use super::rule::{DEFAULT_TTL, Effect, Reason, Say};
@@ -62,6 +63,9 @@ pub struct Share {
     heard: Mono,
     /// Ends then at the latest, because its broker could not be heard and the replay did not confirm it.
     blind_until: Mono,
+    /// The topic in whose [`Memory`] it is renewed: later than `heard` says, if so.
+    #[serde(skip)]
+    renewed_by: Option<TopicKey>,
 }
 
 /// In place of a time when blindness ends a share: nothing counts, not even a known end, until it is said again.
@@ -91,6 +95,7 @@ impl Share {
             off_until: OVER,
             heard: now.mono,
             blind_until: Mono::MAX,
+            renewed_by: None,
         }
     }
 
@@ -176,6 +181,48 @@ impl Share {
     fn hear(&mut self, now: Now) {
         self.heard = now.mono;
         self.blind_until = Mono::MAX;
+    }
+
+    /// Leaves its renewal to the memory of the topic that has just spoken, if the same message again could only renew it:
+    /// nothing but the lease ends what was said. Returns the lease in milliseconds.
+    pub(super) fn let_renew(&mut self, now: Now, topic: TopicKey) -> Option<u32> {
+        if self.until.is_some() || !matches!(self.said, Say::On | Say::Off) {
+            return None;
+        }
+        let ttl = u32::try_from(self.lease.mono.since(now.mono).as_millis()).ok()?;
+        self.renewed_by = Some(topic);
+        Some(ttl)
+    }
+
+    /// It was said again then.
+    fn renew(&mut self, at: Mono) {
+        if at <= self.heard {
+            return;
+        }
+        let lease = Deadline { mono: at + self.lease.mono.since(self.heard), wall: Timestamp::MAX };
+        self.lease = lease;
+        *(if self.said == Say::On { &mut self.on_until } else { &mut self.off_until }) = lease;
+        self.heard = at;
+    }
+
+    fn catch_up(&mut self, memory: &Memory) {
+        if let Some(at) = self.renewed_by.and_then(|topic| memory.renewed(topic)) {
+            self.renew(at);
+        }
+    }
+
+    /// Itself, with what the memory knows of it.
+    pub(super) fn up_to_date(&self, memory: &Memory) -> Share {
+        let mut share = self.clone();
+        share.catch_up(memory);
+        share
+    }
+
+    /// Something else than its topic's repeats touches it.
+    fn stop_renewal(&mut self, memory: &mut Memory) {
+        if let Some((_, at)) = self.renewed_by.take().and_then(|topic| memory.stop(topic)) {
+            self.renew(at);
+        }
     }
 
     /// Onto the clocks of another boot: what was measured since the old one becomes a time of day, to be judged again at
@@ -308,7 +355,7 @@ impl Board {
         &self.shares
     }
 
-    /// Takes what a message says.
+    /// Takes what a message says; returns what that did, and to which share, if there is one.
     ///
     /// # Errors
     /// [`Reason::TooManyShares`] where the person already has [`MAX_SHARES`].
@@ -319,35 +366,39 @@ impl Board {
         rule: RuleId,
         effect: &Effect<'_>,
         grace: Duration,
-    ) -> Result<Applied, Reason> {
+        memory: &mut Memory,
+    ) -> Result<(Applied, Option<&mut Share>), Reason> {
         let found = self.shares.iter().position(|share| share.is(source, effect));
         let Some(index) = found else {
             if self.shares.len() >= MAX_SHARES {
                 return Err(Reason::TooManyShares);
             }
             if effect.say == Say::Unknown {
-                return Ok(Applied::Renewed);
+                return Ok((Applied::Renewed, None));
             }
             let mut share = Share::new(now, source, rule, effect);
             share.say(now, effect, grace);
+            self.shares.reserve_exact(1); // most people have one or two
             self.shares.push(share);
-            return Ok(Applied::Changed);
+            return Ok((Applied::Changed, self.shares.last_mut()));
         };
         let share = &mut self.shares[index];
+        share.stop_renewal(memory);
         let before = (share.level(now, Gap::NONE), share.said, share.until);
         share.hear(now);
         share.rule = rule;
         share.say(now, effect, grace);
         if (share.level(now, Gap::NONE), share.said, share.until) == before {
-            return Ok(Applied::Renewed);
+            return Ok((Applied::Renewed, Some(share)));
         }
         share.since = now.wall;
-        Ok(Applied::Changed)
+        Ok((Applied::Changed, Some(share)))
     }
 
     /// A replay equal to what was last heard: no renewal, no revival, but proof that the broker still says so.
-    pub(super) fn confirm(&mut self, now: Now, source: SourceId, effect: &Effect<'_>) {
+    pub(super) fn confirm(&mut self, now: Now, source: SourceId, effect: &Effect<'_>, memory: &mut Memory) {
         if let Some(share) = self.shares.iter_mut().find(|share| share.is(source, effect)) {
+            share.stop_renewal(memory);
             share.hear(now);
         }
     }
@@ -372,8 +423,27 @@ impl Board {
     }
 
     /// Forgets what is over.
-    pub(super) fn expire(&mut self, now: Now) {
+    pub(super) fn expire(&mut self, now: Now, memory: &Memory) {
+        for share in self.shares.iter_mut().filter(|share| share.lease.reached(now)) {
+            share.catch_up(memory);
+        }
         self.shares.retain(|share| !share.is_over(now));
+    }
+
+    /// The share that `topic` renewed was last renewed then, and is no more.
+    pub(super) fn stop_renewal(&mut self, topic: TopicKey, at: Mono) {
+        for share in self.shares.iter_mut().filter(|share| share.renewed_by == Some(topic)) {
+            share.renew(at);
+            share.renewed_by = None;
+        }
+    }
+
+    /// No share is renewed by the memory any more.
+    pub(super) fn stop_renewals(&mut self, memory: &Memory) {
+        for share in &mut self.shares {
+            share.catch_up(memory);
+            share.renewed_by = None;
+        }
     }
 
     /// When any share changes by itself.

@@ -20,7 +20,7 @@ use super::arbiter::{self, Verdict};
 use super::board::{Applied, Board, Gap};
 use super::budget::Rate;
 use super::keeper::{Due, Lane};
-use super::memory::{Memory, Recall};
+use super::memory::{Memory, Recall, Renewal, TopicKey};
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::pair::Presence;
 use super::partition::{PARTITIONS, Partition};
@@ -41,6 +41,15 @@ pub struct Step {
     pub person: Option<PersonId>,
     /// Changed or renewed a share, or why not.
     pub result: Result<Applied, Reason>,
+}
+
+/// A message on its way through the rules.
+#[derive(Clone, Copy)]
+struct Message<'a> {
+    source: SourceId,
+    key: TopicKey,
+    publish: &'a Publish<'a>,
+    recall: Recall,
 }
 
 /// What a message did, rule by rule.
@@ -133,23 +142,37 @@ impl Core {
         let Ok(topic) = std::str::from_utf8(publish.topic) else {
             return self.refuse(Reason::BadTopic);
         };
+        let key = TopicKey::new(source, topic);
+        if !publish.retain
+            && let Some(Renewal { person, rule, .. }) = self.memory.renew(now.mono, key, publish.payload)
+        {
+            self.steps.push(Step { rule: Some(rule), person: Some(person), result: Ok(Applied::Renewed) });
+            return Handled { steps: &self.steps };
+        }
+        self.stop_renewal(key);
+        if self.memory.is_full(self.people.len()) {
+            self.stop_renewals();
+            self.memory.forget_oldest();
+        }
         let plan = Arc::clone(&self.plan);
         let mut recall = None;
-        let mut reached = false;
+        let mut renewal = None;
         plan.rules.evaluate(source, topic, publish.payload, &mut |rule, result| {
             let step = match result {
                 Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
                 Ok(effect) => {
-                    let recall = *recall
-                        .get_or_insert_with(|| self.memory.recall(self.now.mono, source, topic, publish.payload));
-                    reached = true;
-                    self.take(source, publish, rule, effect, recall)
+                    let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
+                    let (step, renews) = self.take(Message { source, key, publish, recall }, rule, effect);
+                    renewal = renews;
+                    step
                 }
             };
             self.steps.push(step);
         });
-        if reached {
-            self.memory.remember(now.mono, source, topic, publish.payload);
+        if recall.is_some() {
+            // Where more than one rule takes the topic, a repeat is not that simple.
+            let renewal = renewal.filter(|_| self.steps.len() == 1);
+            self.memory.remember(now.mono, source, key, publish.payload, renewal);
         }
         if self.steps.is_empty() {
             return self.refuse(Reason::NoRule);
@@ -162,43 +185,60 @@ impl Core {
         Handled { steps: &self.steps }
     }
 
-    fn take(
-        &mut self,
-        source: SourceId,
-        publish: &Publish<'_>,
-        rule: RuleId,
-        mut effect: Effect<'_>,
-        recall: Recall,
-    ) -> Step {
+    /// What one rule makes of a message; with the renewal, if the same again would only renew a share.
+    fn take(&mut self, message: Message<'_>, rule: RuleId, mut effect: Effect<'_>) -> (Step, Option<Renewal>) {
+        let Message { source, key, publish, recall } = message;
         let id = self.slots[effect.person];
         let now = self.now;
         let mut step = Step { rule: Some(rule), person: Some(id), result: Err(Reason::RetainedIgnored) };
         let board = &mut self.people[index(id)].board;
+        let state = self.sources.get(usize::from(source.0)).copied().unwrap_or_default();
+        let mut plain = state.gap.is_none() && effect.only_renews();
         if publish.retain {
             if !effect.accept_retained || effect.timed && recall != Recall::Same {
-                return step;
+                return (step, None);
             }
             if recall == Recall::Same {
-                board.confirm(now, source, &effect);
+                board.confirm(now, source, &effect, &mut self.memory);
                 step.result = Err(Reason::Replay);
                 self.settle(id);
-                return step;
+                return (step, None);
             }
             if recall == Recall::New {
                 effect.ttl = effect.ttl.min(FIRST_RETAINED);
             }
             effect.ttl = effect.ttl.min(publish.expiry.unwrap_or(effect.ttl));
-        } else if let Some(gap) = self.sources.get(usize::from(source.0)).and_then(|source| source.backlog) {
+            plain = false;
+        } else if let Some(gap) = state.backlog {
             // It may have waited at the broker since the gap began.
             effect.ttl = effect.ttl.saturating_sub(now.mono.since(gap));
+            plain = false;
         }
-        step.result = board.apply(now, source, rule, &effect, self.plan.policy.grace);
+        let applied = board.apply(now, source, rule, &effect, self.plan.policy.grace, &mut self.memory);
+        step.result = applied.as_ref().map(|(applied, _)| *applied).map_err(|reason| *reason);
+        let share = applied.ok().and_then(|(_, share)| share).filter(|_| plain);
+        let ttl = share.and_then(|share| share.let_renew(now, key));
         if step.result == Ok(Applied::Changed) {
             self.people[index(id)].stirred = now.mono;
             self.out.push_back(Action::Journal { person: id });
         }
         self.settle(id);
-        step
+        (step, ttl.map(|ttl| Renewal { person: id, rule, ttl }))
+    }
+
+    /// A topic speaks of something else: what it renewed so far is written down at the share.
+    fn stop_renewal(&mut self, key: TopicKey) {
+        if let Some((person, at)) = self.memory.stop(key) {
+            self.people[index(person)].board.stop_renewal(key, at);
+        }
+    }
+
+    /// Before anything that bears on all shares.
+    fn stop_renewals(&mut self) {
+        for person in &mut self.people {
+            person.board.stop_renewals(&self.memory);
+        }
+        self.memory.stop_all();
     }
 
     /// The rate of a tenant changes (a share of the budget, a restored gate).
@@ -324,7 +364,7 @@ impl Core {
     /// "Why is Alice busy?"
     #[must_use]
     pub fn view(&self, person: PersonId) -> View<'_> {
-        View::new(&self.plan, &self.people[index(person)], &self.deafness, self.now)
+        View::new(&self.plan, &self.people[index(person)], &self.memory, &self.deafness, self.now)
     }
 
     /// Everybody the core knows, also who is about to be cleared because no longer listed.
@@ -361,7 +401,7 @@ impl Core {
     fn settle(&mut self, id: PersonId) {
         let now = self.now;
         let person = &mut self.people[index(id)];
-        person.board.expire(now);
+        person.board.expire(now, &self.memory);
         if person.paused.is_some_and(|until| until.reached(now)) {
             person.paused = None;
         }

@@ -2,27 +2,72 @@
 //!
 //! Without it, the retained INUSE of a PBX that died last week would come back as a fresh call at every reconnect.
 //! Bounded: when full, the eighth that was heard longest ago is forgotten.
+//!
+//! It also makes a repeat cheap. Most messages say again what their topic said before, and all that does is to renew the
+//! lease of one share. Rules, person and share lie far apart in memory, and each costs more to fetch than a repeat may
+//! take. So where nothing but the lease can change, the share leaves its *renewal* here: a repeat notes its time and
+//! is done, and the share asks for that time when its lease would end, or when anything else touches it.
 
 use std::collections::HashMap;
 use std::hash::Hasher;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
-use super::action::SourceId;
+use super::action::{PersonId, SourceId};
 use super::now::Mono;
+use super::plan::RuleId;
+use super::quick::Keyed;
 use super::snapshot::SavedTopic;
 
-/// As many topics as are remembered; an entry takes some 40 bytes.
+/// As many topics as are remembered at least; an entry takes some 50 bytes.
 const MOST: usize = 200_000;
+
+/// As many for each person, where that is more.
+const MOST_EACH: usize = 4;
 
 /// What was not said again for so long is forgotten.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A topic of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TopicKey(NonZeroU64);
+
+impl TopicKey {
+    pub(super) fn new(source: SourceId, topic: &str) -> Self {
+        Self::of(source, digest(topic.as_bytes()))
+    }
+
+    /// Adding a number of the source to the digest is as good as hashing both, and can be undone.
+    fn of(source: SourceId, digest: u64) -> Self {
+        TopicKey(NonZeroU64::new(digest.wrapping_add(spread(source))).unwrap_or(NonZeroU64::MAX))
+    }
+
+    fn digest(self, source: SourceId) -> u64 {
+        self.0.get().wrapping_sub(spread(source))
+    }
+}
+
+fn spread(source: SourceId) -> u64 {
+    u64::from(source.0) << 48
+}
+
+/// A share that the same message would only renew, on behalf of which the memory listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Renewal {
+    pub(super) person: PersonId,
+    pub(super) rule: RuleId,
+    /// Its lease, in milliseconds.
+    pub(super) ttl: u32,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     digest: u64,
     at: Mono,
+    renewal: Option<Renewal>,
+    source: SourceId,
 }
 
 /// How a message stands to what its topic said before.
@@ -39,7 +84,7 @@ pub(super) enum Recall {
 /// The last message of each topic that reached a listed person.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
-    topics: HashMap<(SourceId, u64), Heard>,
+    topics: HashMap<TopicKey, Heard, Keyed>,
 }
 
 pub(super) fn digest(bytes: &[u8]) -> u64 {
@@ -49,8 +94,8 @@ pub(super) fn digest(bytes: &[u8]) -> u64 {
 }
 
 impl Memory {
-    pub(super) fn recall(&self, now: Mono, source: SourceId, topic: &str, payload: &[u8]) -> Recall {
-        match self.topics.get(&(source, digest(topic.as_bytes()))) {
+    pub(super) fn recall(&self, now: Mono, key: TopicKey, payload: &[u8]) -> Recall {
+        match self.topics.get(&key) {
             None => Recall::New,
             Some(heard) if now.since(heard.at) > LONGEST => Recall::New,
             Some(heard) if heard.digest == digest(payload) => Recall::Same,
@@ -58,35 +103,76 @@ impl Memory {
         }
     }
 
-    pub(super) fn remember(&mut self, now: Mono, source: SourceId, topic: &str, payload: &[u8]) {
-        if self.topics.len() >= MOST {
-            self.forget_oldest();
+    /// Takes a live message that does nothing but renew a share, if that is what it does.
+    pub(super) fn renew(&mut self, now: Mono, key: TopicKey, payload: &[u8]) -> Option<Renewal> {
+        let heard = self.topics.get_mut(&key)?;
+        let renewal = heard.renewal?;
+        let lasts = now.since(heard.at) < Duration::from_millis(renewal.ttl.into());
+        if !lasts || heard.digest != digest(payload) {
+            return None;
         }
-        self.topics.insert((source, digest(topic.as_bytes())), Heard { digest: digest(payload), at: now });
+        heard.at = now;
+        Some(renewal)
+    }
+
+    /// When the share of a topic was last renewed here.
+    pub(super) fn renewed(&self, key: TopicKey) -> Option<Mono> {
+        self.topics.get(&key).filter(|heard| heard.renewal.is_some()).map(|heard| heard.at)
+    }
+
+    /// Nothing is renewed here for the share of a topic any more: whose it was, and when that was last done.
+    pub(super) fn stop(&mut self, key: TopicKey) -> Option<(PersonId, Mono)> {
+        let heard = self.topics.get_mut(&key)?;
+        heard.renewal.take().map(|renewal| (renewal.person, heard.at))
+    }
+
+    /// Nothing is renewed here for anybody any more.
+    pub(super) fn stop_all(&mut self) {
+        self.topics.values_mut().for_each(|heard| heard.renewal = None);
+    }
+
+    pub(super) fn remember(
+        &mut self,
+        now: Mono,
+        source: SourceId,
+        key: TopicKey,
+        payload: &[u8],
+        renewal: Option<Renewal>,
+    ) {
+        self.topics.insert(key, Heard { digest: digest(payload), at: now, renewal, source });
     }
 
     pub(super) fn save(&self) -> Vec<SavedTopic> {
-        let mut topics: Vec<SavedTopic> = self
-            .topics
-            .iter()
-            .map(|(&(source, topic), heard)| SavedTopic { source, topic, payload: heard.digest, at: heard.at })
-            .collect();
+        let saved = |(key, heard): (&TopicKey, &Heard)| SavedTopic {
+            source: heard.source,
+            topic: key.digest(heard.source),
+            payload: heard.digest,
+            at: heard.at,
+        };
+        let mut topics: Vec<SavedTopic> = self.topics.iter().map(saved).collect();
         topics.sort_by_key(|topic| (topic.source, topic.topic)); // the same core gives the same snapshot
         topics
     }
 
-    pub(super) fn restore(&mut self, topics: impl Iterator<Item = SavedTopic>) {
-        self.topics.extend(
-            topics
-                .take(MOST)
-                .map(|SavedTopic { source, topic, payload, at }| ((source, topic), Heard { digest: payload, at })),
-        );
+    pub(super) fn restore(&mut self, people: usize, topics: impl Iterator<Item = SavedTopic>) {
+        self.topics.extend(topics.take(room(people)).map(|SavedTopic { source, topic, payload, at }| {
+            (TopicKey::of(source, topic), Heard { digest: payload, at, renewal: None, source })
+        }));
     }
 
-    fn forget_oldest(&mut self) {
+    /// Whether something has to be forgotten before anything new is remembered.
+    pub(super) fn is_full(&self, people: usize) -> bool {
+        self.topics.len() >= room(people)
+    }
+
+    pub(super) fn forget_oldest(&mut self) {
         let mut times: Vec<Mono> = self.topics.values().map(|heard| heard.at).collect();
         let eighth = times.len() / 8;
         let (_, &mut oldest, _) = times.select_nth_unstable(eighth);
         self.topics.retain(|_, heard| heard.at > oldest);
     }
+}
+
+fn room(people: usize) -> usize {
+    MOST.max(MOST_EACH * people)
 }

@@ -70,6 +70,27 @@ pub struct Effect<'a> {
     pub accept_retained: bool,
 }
 
+impl Effect<'_> {
+    /// Whether the same message, as soon as it has had this effect, can do nothing more than renew the share.
+    pub(super) fn only_renews(&self) -> bool {
+        // All of them by name: a new one has to be thought of here.
+        let Effect {
+            person: _,
+            signal: _,
+            device: _,
+            subject: _,
+            say,
+            ttl: _,
+            delay: _,
+            hold: _,
+            until,
+            timed,
+            accept_retained: _,
+        } = *self;
+        matches!(say, Say::On | Say::Off) && until.is_none() && !timed
+    }
+}
+
 /// Why a message had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

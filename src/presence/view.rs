@@ -4,6 +4,7 @@ use super::action::SourceId;
 use super::arbiter::Standing;
 use super::board::{Board, Deafness, Level, Share, deaf};
 use super::core::Person;
+use super::memory::Memory;
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::pair::Presence;
 use super::plan::Plan;
@@ -13,6 +14,7 @@ use super::session::{Held, Waiting};
 pub struct View<'a> {
     plan: &'a Plan,
     person: &'a Person,
+    memory: &'a Memory,
     deafness: &'a Deafness,
     now: Now,
 }
@@ -37,8 +39,14 @@ pub struct ShareView<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(plan: &'a Plan, person: &'a Person, deafness: &'a Deafness, now: Now) -> Self {
-        View { plan, person, deafness, now }
+    pub(super) fn new(
+        plan: &'a Plan,
+        person: &'a Person,
+        memory: &'a Memory,
+        deafness: &'a Deafness,
+        now: Now,
+    ) -> Self {
+        View { plan, person, memory, deafness, now }
     }
 
     /// The name of the person in the configuration.
@@ -100,14 +108,15 @@ impl<'a> View<'a> {
 
     fn share(&self, share: &'a Share) -> ShareView<'a> {
         let deaf = deaf(self.deafness, share.source);
+        let told = share.up_to_date(self.memory);
         ShareView {
             signal: self.plan.signals.get(usize::from(share.signal.0)).map_or("?", |signal| &signal.name),
             subject: &share.subject,
             device: &share.device,
             source: share.source,
-            level: share.level(self.now, deaf),
+            level: told.level(self.now, deaf),
             since: share.since,
-            until: share.on_until(deaf),
+            until: told.on_until(deaf),
         }
     }
 }

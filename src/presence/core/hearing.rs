@@ -43,6 +43,7 @@ impl Core {
     /// The link to a broker changed.
     pub fn handle_link(&mut self, now: Now, source: SourceId, link: Link) {
         self.tick(now);
+        self.stop_renewals();
         let blind_hold = self.plan.policy.blind_hold;
         let state = self.source(source);
         let begins = |since: Mono| Gap { since, ends_shares: since + blind_hold };

@@ -17,6 +17,7 @@ impl Core {
     /// longer listed are cleared once.
     pub fn handle_config(&mut self, now: Now, plan: Arc<Plan>) {
         self.tick(now);
+        self.stop_renewals();
         let old = std::mem::replace(&mut self.plan, Arc::clone(&plan));
         let rate = Rate { per_second: plan.policy.rate, burst: plan.policy.burst };
         for (slot, _) in plan.tenants.iter().enumerate() {

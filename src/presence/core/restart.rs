@@ -64,7 +64,11 @@ impl Core {
         }
         let shares = person.board.shares().iter().filter_map(|share| {
             let signal = self.plan.signals.get(usize::from(share.signal.0))?.name.clone();
-            Some(SavedShare { signal, rule: fingerprint(&self.plan.rules, share.rule), share: share.clone() })
+            Some(SavedShare {
+                signal,
+                rule: fingerprint(&self.plan.rules, share.rule),
+                share: share.up_to_date(&self.memory),
+            })
         });
         Some(SavedPerson {
             tenant: self.tenant_of(person)?,
@@ -91,10 +95,13 @@ impl Core {
         for saved in snapshot.people {
             core.take_up(&plan, saved, &shift, restart.clean);
         }
-        core.memory.restore(snapshot.topics.into_iter().map(|mut topic| {
-            topic.at = shift.mono(topic.at);
-            topic
-        }));
+        core.memory.restore(
+            core.people.len(),
+            snapshot.topics.into_iter().map(|mut topic| {
+                topic.at = shift.mono(topic.at);
+                topic
+            }),
+        );
         for (tenant, until) in snapshot.gates {
             let lanes = plan.tenants.iter().zip(&mut core.lanes);
             for (_, lane) in lanes.filter(|(known, _)| **known == tenant) {
