@@ -23,16 +23,16 @@ pub struct Verdict {
     /// The pair to show; `None` for no session of ours.
     pub wanted: Option<Presence>,
     /// The share that decided, by its place on the board.
-    pub because: Option<usize>,
+    pub because: Option<u8>,
     /// Taken, free or unknown.
     pub standing: Standing,
 }
 
 /// The first live signal in the order of priority decides; within a signal the share that is there longest.
 pub(super) fn decide(plan: &Plan, board: &Board, now: Now, deafness: &Deafness) -> Verdict {
-    let mut best: Option<(u16, usize, Presence)> = None;
+    let mut best: Option<(u16, u8, Presence)> = None;
     let mut free = false;
-    for (index, share) in board.shares().iter().enumerate() {
+    for (index, share) in (0..).zip(board.shares()) {
         let pair = plan.signals.get(usize::from(share.signal.0)).and_then(|signal| signal.presence);
         match (share.level(now, deaf(deafness, share.source)), pair) {
             (Level::On, Some(pair)) if best.is_none_or(|(signal, ..)| share.signal.0 < signal) => {

@@ -3,6 +3,7 @@
 //! Events only move the ends of intervals; what counts at an instant is read off them. So there are no timers here but
 //! "when does an interval end next", and a share that nobody renews dies by itself.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ pub struct Share {
     pub source: SourceId,
     /// The rule that took the message.
     pub rule: RuleId,
-    /// The device; with the subject its identity.
+    /// The device; with signal, source and subject its identity.
     pub device: Box<str>,
     /// The subject as the message named it.
     pub subject: Box<str>,
@@ -66,6 +67,24 @@ pub struct Share {
     /// The topic in whose [`Memory`] it is renewed: later than `heard` says, if so.
     #[serde(skip)]
     renewed_by: Option<TopicKey>,
+    /// As in [`Origin`].
+    #[serde(skip)]
+    names: u64,
+}
+
+/// Which share a message is about. Texts lie far away in memory, and comparing them costs more than the rest of finding a
+/// share; so device and subject are one number, by a hash whose key nobody knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    signal: SignalId,
+    source: SourceId,
+    names: u64,
+}
+
+impl Origin {
+    pub(super) fn new(source: SourceId, effect: &Effect<'_>, names: &RandomState) -> Self {
+        Origin { signal: effect.signal, source, names: names.hash_one((effect.device, effect.subject)) }
+    }
 }
 
 /// In place of a time when blindness ends a share: nothing counts, not even a known end, until it is said again.
@@ -79,10 +98,10 @@ fn millis(span: Duration) -> i64 {
 const OVER: Deadline = Deadline { mono: Mono::ZERO, wall: Timestamp::MAX };
 
 impl Share {
-    fn new(now: Now, source: SourceId, rule: RuleId, effect: &Effect<'_>) -> Self {
+    fn new(now: Now, origin: Origin, rule: RuleId, effect: &Effect<'_>) -> Self {
         Share {
-            signal: effect.signal,
-            source,
+            signal: origin.signal,
+            source: origin.source,
             rule,
             device: effect.device.into(),
             subject: effect.subject.into(),
@@ -96,14 +115,12 @@ impl Share {
             heard: now.mono,
             blind_until: Mono::MAX,
             renewed_by: None,
+            names: origin.names,
         }
     }
 
-    fn is(&self, source: SourceId, effect: &Effect<'_>) -> bool {
-        self.signal == effect.signal
-            && self.source == source
-            && *self.device == *effect.device
-            && *self.subject == *effect.subject
+    fn is(&self, origin: Origin) -> bool {
+        (self.signal, self.source, self.names) == (origin.signal, origin.source, origin.names)
     }
 
     /// What it says now, where its broker cannot be heard over `gap`.
@@ -355,6 +372,11 @@ impl Board {
         &self.shares
     }
 
+    /// A share by its place.
+    pub(super) fn share(&self, place: u8) -> Option<&Share> {
+        self.shares.get(usize::from(place))
+    }
+
     /// Takes what a message says; returns what that did, and to which share, if there is one.
     ///
     /// # Errors
@@ -362,13 +384,13 @@ impl Board {
     pub(super) fn apply(
         &mut self,
         now: Now,
-        source: SourceId,
+        origin: Origin,
         rule: RuleId,
         effect: &Effect<'_>,
         grace: Duration,
         memory: &mut Memory,
     ) -> Result<(Applied, Option<&mut Share>), Reason> {
-        let found = self.shares.iter().position(|share| share.is(source, effect));
+        let found = self.shares.iter().position(|share| share.is(origin));
         let Some(index) = found else {
             if self.shares.len() >= MAX_SHARES {
                 return Err(Reason::TooManyShares);
@@ -376,7 +398,7 @@ impl Board {
             if effect.say == Say::Unknown {
                 return Ok((Applied::Renewed, None));
             }
-            let mut share = Share::new(now, source, rule, effect);
+            let mut share = Share::new(now, origin, rule, effect);
             share.say(now, effect, grace);
             self.shares.reserve_exact(1); // most people have one or two
             self.shares.push(share);
@@ -396,8 +418,8 @@ impl Board {
     }
 
     /// A replay equal to what was last heard: no renewal, no revival, but proof that the broker still says so.
-    pub(super) fn confirm(&mut self, now: Now, source: SourceId, effect: &Effect<'_>, memory: &mut Memory) {
-        if let Some(share) = self.shares.iter_mut().find(|share| share.is(source, effect)) {
+    pub(super) fn confirm(&mut self, now: Now, origin: Origin, memory: &mut Memory) {
+        if let Some(share) = self.shares.iter_mut().find(|share| share.is(origin)) {
             share.stop_renewal(memory);
             share.hear(now);
         }
@@ -411,7 +433,8 @@ impl Board {
     }
 
     /// Takes a share up that an earlier process had.
-    pub(super) fn adopt(&mut self, share: Share) {
+    pub(super) fn adopt(&mut self, mut share: Share, names: &RandomState) {
+        share.names = names.hash_one((&*share.device, &*share.subject));
         if self.shares.len() < MAX_SHARES {
             self.shares.push(share);
         }

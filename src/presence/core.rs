@@ -10,6 +10,7 @@ mod reload;
 mod restart;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use self::calls::circumstances;
 use self::hearing::Source;
 use super::action::{Action, Alarm, Cause, Link, OnStop, PersonId, Publish, SourceId, TenantId};
 use super::arbiter::{self, Verdict};
-use super::board::{Applied, Board, Gap};
+use super::board::{Applied, Board, Gap, Origin};
 use super::budget::Rate;
 use super::keeper::{Due, Lane};
 use super::memory::{Memory, Recall, Renewal, TopicKey};
@@ -71,7 +72,7 @@ pub(super) struct Person {
     due: Option<Due>,
     cause: Cause,
     timer: Deadline,
-    shown: Option<(Option<Presence>, Shown, Option<usize>)>,
+    shown: Option<(Option<Presence>, Shown, Option<u8>)>,
     alarm: Option<Alarm>,
     /// Wants nothing until then.
     pub(super) paused: Option<Deadline>,
@@ -80,7 +81,7 @@ pub(super) struct Person {
 }
 
 /// What Graph is known to hold, of all that is shown.
-fn holds((_, held, _): (Option<Presence>, Shown, Option<usize>)) -> Option<Presence> {
+fn holds((_, held, _): (Option<Presence>, Shown, Option<u8>)) -> Option<Presence> {
     held.ok().flatten()
 }
 
@@ -99,6 +100,7 @@ pub struct Core {
     sources: Vec<Source>,
     deafness: Vec<Gap>,
     memory: Memory,
+    names: RandomState,
     lanes: Vec<Lane>,
     owned: [Option<Mono>; PARTITIONS],
     serial: u64,
@@ -122,6 +124,7 @@ impl Core {
             sources: Vec::new(),
             deafness: Vec::new(),
             memory: Memory::default(),
+            names: RandomState::new(),
             lanes: Vec::new(),
             owned: [Some(Mono::MAX); PARTITIONS],
             serial: 0,
@@ -191,6 +194,7 @@ impl Core {
         let id = self.slots[effect.person];
         let now = self.now;
         let mut step = Step { rule: Some(rule), person: Some(id), result: Err(Reason::RetainedIgnored) };
+        let origin = Origin::new(source, &effect, &self.names);
         let board = &mut self.people[index(id)].board;
         let state = self.sources.get(usize::from(source.0)).copied().unwrap_or_default();
         let mut plain = state.gap.is_none() && effect.only_renews();
@@ -199,7 +203,7 @@ impl Core {
                 return (step, None);
             }
             if recall == Recall::Same {
-                board.confirm(now, source, &effect, &mut self.memory);
+                board.confirm(now, origin, &mut self.memory);
                 step.result = Err(Reason::Replay);
                 self.settle(id);
                 return (step, None);
@@ -214,7 +218,7 @@ impl Core {
             effect.ttl = effect.ttl.saturating_sub(now.mono.since(gap));
             plain = false;
         }
-        let applied = board.apply(now, source, rule, &effect, self.plan.policy.grace, &mut self.memory);
+        let applied = board.apply(now, origin, rule, &effect, self.plan.policy.grace, &mut self.memory);
         step.result = applied.as_ref().map(|(applied, _)| *applied).map_err(|reason| *reason);
         let share = applied.ok().and_then(|(_, share)| share).filter(|_| plain);
         let ttl = share.and_then(|share| share.let_renew(now, key));
@@ -310,21 +314,18 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) {
         self.tick(now);
         self.hear_out();
-        while let Some(&(at, id)) = self.mono_timers.first()
-            && at <= now.mono
+        while self.mono_timers.first().is_some_and(|&(at, _)| at <= now.mono)
+            && let Some((_, id)) = self.mono_timers.pop_first()
         {
-            self.fire(id);
+            self.people[index(id)].timer.mono = Mono::MAX;
+            self.settle(id);
         }
-        while let Some(&(at, id)) = self.wall_timers.first()
-            && at <= now.wall
+        while self.wall_timers.first().is_some_and(|&(at, _)| at <= now.wall)
+            && let Some((_, id)) = self.wall_timers.pop_first()
         {
-            self.fire(id);
+            self.people[index(id)].timer.wall = Timestamp::MAX;
+            self.settle(id);
         }
-    }
-
-    fn fire(&mut self, id: PersonId) {
-        self.set_timer(id, Deadline::NEVER);
-        self.settle(id);
     }
 
     /// The next thing to do, if any.
@@ -448,20 +449,19 @@ impl Core {
         self.set_timer(id, timer);
     }
 
+    /// Wakes a person at `timer`, or earlier. Most deadlines only move later (a lease renewed, a session refreshed): that
+    /// touches no ordered set; the timer that goes off for nothing finds the later one by settling.
     fn set_timer(&mut self, id: PersonId, timer: Deadline) {
-        let person = &mut self.people[index(id)];
-        let old = std::mem::replace(&mut person.timer, timer);
-        if old.mono != timer.mono {
-            self.mono_timers.remove(&(old.mono, id));
-            if timer.mono != Mono::MAX {
-                self.mono_timers.insert((timer.mono, id));
-            }
+        let set = &mut self.people[index(id)].timer;
+        if timer.mono < set.mono {
+            self.mono_timers.remove(&(set.mono, id));
+            self.mono_timers.insert((timer.mono, id));
+            set.mono = timer.mono;
         }
-        if old.wall != timer.wall {
-            self.wall_timers.remove(&(old.wall, id));
-            if timer.wall != Timestamp::MAX {
-                self.wall_timers.insert((timer.wall, id));
-            }
+        if timer.wall < set.wall {
+            self.wall_timers.remove(&(set.wall, id));
+            self.wall_timers.insert((timer.wall, id));
+            set.wall = timer.wall;
         }
     }
 }

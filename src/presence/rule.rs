@@ -5,22 +5,23 @@
 
 mod door;
 mod json;
+mod subjects;
 mod text;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use self::json::Json;
+use self::subjects::Subjects;
 use self::text::Scratch;
 pub use self::text::{Template, Words};
 use super::action::SourceId;
+use super::memory;
 use super::now::Timestamp;
 use super::plan::{RuleId, SignalId};
-use super::quick::Quick;
 use super::topic::{Index, Pattern, minimal_filters};
 
 /// Payloads beyond this are not looked at.
@@ -273,6 +274,8 @@ impl Payload<'_> {
 struct Prepared {
     device: Template,
     signal: Option<SignalId>,
+    /// What the rule says, in a number that survives its moving to another place.
+    fingerprint: u64,
 }
 
 impl Prepared {
@@ -282,7 +285,8 @@ impl Prepared {
             _ => None,
         };
         let device = rule.device.clone().unwrap_or_else(|| Template::topic_without(&rule.pattern, looked_at));
-        Prepared { device, signal: signal(signals, &rule.signal) }
+        let fingerprint = memory::digest(format!("{rule:?}").as_bytes());
+        Prepared { device, signal: signal(signals, &rule.signal), fingerprint }
     }
 }
 
@@ -301,7 +305,7 @@ pub struct Rules {
     /// Names of the signals, in order of priority.
     signals: Vec<Box<str>>,
     /// Lower-case subjects and labels → people of the plan.
-    subjects: HashMap<Box<str>, usize, Quick>,
+    subjects: Subjects,
     /// First levels of the door's topics, with the slash that follows.
     door: Option<Box<str>>,
 }
@@ -320,7 +324,7 @@ impl Rules {
         for (rule, id) in rules.iter().zip(0..) {
             index.add(&rule.pattern, id);
         }
-        let subjects = subjects.into_iter().map(|(subject, person)| (subject.to_lowercase().into(), person)).collect();
+        let subjects = subjects.into_iter().map(|(subject, person)| (subject.to_lowercase(), person)).collect();
         let door = prefix.map(|prefix| format!("{prefix}/in/").into());
         let prepared = rules.iter().map(|rule| Prepared::new(rule, &signals)).collect();
         Rules { rules, prepared, index, signals, subjects, door }
@@ -339,6 +343,18 @@ impl Rules {
         self.rules.get(id.0 as usize)
     }
 
+    /// What a rule says, in a number for snapshots; `None` for the door.
+    pub(super) fn fingerprint(&self, id: RuleId) -> Option<u64> {
+        self.prepared.get(id.0 as usize).map(|prepared| prepared.fingerprint)
+    }
+
+    /// The rule with this fingerprint, if there is one.
+    pub(super) fn find(&self, fingerprint: Option<u64>) -> Option<RuleId> {
+        let Some(fingerprint) = fingerprint else { return Some(RuleId::DOOR) };
+        let place = self.prepared.iter().position(|prepared| prepared.fingerprint == fingerprint)?;
+        u32::try_from(place).ok().map(RuleId)
+    }
+
     /// The rule of `new` that says the same as rule `id` of these, if there is one.
     #[must_use]
     pub fn successor(&self, id: RuleId, new: &Rules) -> Option<RuleId> {
@@ -353,7 +369,7 @@ impl Rules {
     /// Where a subject leads: an index into `Plan::people`. Letter case does not matter.
     #[must_use]
     pub fn resolve(&self, subject: &str) -> Option<usize> {
-        self.subjects.get(Scratch::new().lower(subject)).copied()
+        self.subjects.get(Scratch::new().lower(subject))
     }
 
     /// Calls `each` once for every rule whose topic pattern matches, with what it makes of the message. Does not call it

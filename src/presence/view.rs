@@ -76,7 +76,7 @@ impl<'a> View<'a> {
     /// The share that decided.
     #[must_use]
     pub fn because(&self) -> Option<ShareView<'a>> {
-        self.person.verdict.because.and_then(|index| self.board().shares().get(index)).map(|share| self.share(share))
+        self.person.verdict.because.and_then(|index| self.board().share(index)).map(|share| self.share(share))
     }
 
     /// All shares.

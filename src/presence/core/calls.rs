@@ -142,13 +142,13 @@ impl Core {
 
 /// The end of what is wanted, where it is known and to be trusted.
 fn known_end(policy: &Policy, person: &Person) -> Option<Timestamp> {
-    let share = person.board.shares().get(person.verdict.because?)?;
+    let share = person.board.share(person.verdict.because?)?;
     share.known_end().filter(|_| policy.trust_until)
 }
 
 /// What bears on a person's call from outside the session.
 pub(super) fn circumstances(policy: &Policy, sources: &[Source], person: &Person, now: Now) -> Circumstances {
-    let because = person.verdict.because.and_then(|index| person.board.shares().get(index));
+    let because = person.verdict.because.and_then(|index| person.board.share(index));
     let hearsay_until = because.and_then(|share| {
         let source = sources.get(usize::from(share.source.0))?;
         source.hearsay(share.heard())

@@ -29,7 +29,10 @@ impl Core {
         for person in &mut self.people {
             person.listed = false;
         }
-        self.slots.clear();
+        let more = plan.people.len().saturating_sub(self.people.len());
+        self.people.reserve_exact(more); // not twice as many: they are what takes most of the memory
+        self.ids.reserve(more);
+        self.slots = Vec::with_capacity(plan.people.len());
         for who in &plan.people {
             let id = self.enlist(&plan, who);
             self.slots.push(id);

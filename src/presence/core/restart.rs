@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use super::super::action::{SourceId, TenantId};
 use super::super::board::Gap;
-use super::super::memory;
 use super::super::now::{Mono, Now};
-use super::super::plan::{Plan, RuleId, SignalId};
-use super::super::rule::Rules;
+use super::super::plan::{Plan, SignalId};
 use super::super::session::{Held, LONGEST};
 use super::super::snapshot::{Restart, SavedPerson, SavedShare, Snapshot, VERSION};
 use super::{Core, Person, id_of, index, source_id};
@@ -66,7 +64,7 @@ impl Core {
             let signal = self.plan.signals.get(usize::from(share.signal.0))?.name.clone();
             Some(SavedShare {
                 signal,
-                rule: fingerprint(&self.plan.rules, share.rule),
+                rule: self.plan.rules.fingerprint(share.rule),
                 share: share.up_to_date(&self.memory),
             })
         });
@@ -130,8 +128,7 @@ impl Core {
         });
         for SavedShare { signal, rule, mut share } in saved.shares {
             let place = plan.signals.iter().position(|known| known.name == signal);
-            let (Some(place), Some(rule)) =
-                (place.and_then(|place| u16::try_from(place).ok()), find(&plan.rules, rule))
+            let (Some(place), Some(rule)) = (place.and_then(|place| u16::try_from(place).ok()), plan.rules.find(rule))
             else {
                 continue;
             };
@@ -143,7 +140,7 @@ impl Core {
             if !shift.same_boot {
                 share.rebase(shift.saved, shift.is_backwards(), |then| shift.mono(then));
             }
-            self.people[index(id)].board.adopt(share);
+            self.people[index(id)].board.adopt(share, &self.names);
         }
         // Whoever had nothing to show for as long as Graph keeps anything is left alone; for the others one call settles it.
         let certain = clean && shift.same_boot;
@@ -181,14 +178,4 @@ impl Core {
         debug_assert_eq!(id, id_of(self.people.len() - 1));
         Some(id)
     }
-}
-
-/// What a rule says, in a number that survives its moving to another place.
-fn fingerprint(rules: &Rules, id: RuleId) -> Option<u64> {
-    rules.get(id).map(|rule| memory::digest(format!("{rule:?}").as_bytes()))
-}
-
-fn find(rules: &Rules, saved: Option<u64>) -> Option<RuleId> {
-    let Some(saved) = saved else { return Some(RuleId::DOOR) };
-    (0..).map(RuleId).take_while(|id| rules.get(*id).is_some()).find(|id| fingerprint(rules, *id) == Some(saved))
 }
