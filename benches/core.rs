@@ -12,8 +12,8 @@ use divan::{AllocProfiler, Bencher, black_box};
 use presence_bridge::presence::rule::{Format, Place, Rule, Template, Words};
 use presence_bridge::presence::topic::Pattern;
 use presence_bridge::presence::{
-    Action, Core, Mono, Now, ObjectId, Outcome, PersonPlan, Plan, Policy, Presence, Publish, Rules, Signal, SourceId,
-    TenantId, Ticket, Timestamp,
+    Action, Core, Mono, Now, ObjectId, Outcome, PersonPlan, Plan, Policy, Presence, Publish, Restart, Rules, Signal,
+    SourceId, TenantId, Ticket, Timestamp,
 };
 
 #[global_allocator]
@@ -22,15 +22,45 @@ static ALLOC: AllocProfiler = AllocProfiler::system();
 const TOPIC: &str = "pbx/devstate/PJSIP/{ext}";
 
 fn main() {
+    if asked("BENCH_BYTES") {
+        return sizes().into_iter().for_each(bytes);
+    }
     divan::main();
+}
+
+#[allow(clippy::disallowed_methods, reason = "no configuration, and no argument that divan would pass on")]
+fn asked(variable: &str) -> bool {
+    std::env::var_os(variable).is_some()
+}
+
+/// What people take of the machine, the allocator's own share included.
+#[allow(clippy::print_stdout, reason = "it is what was asked for")]
+fn bytes(people: usize) {
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let before = resident();
+    let plan = Arc::new(plan(people));
+    let planned = resident();
+    let core = Core::new(start(), plan);
+    let known = resident();
+    let house = House::around(core, people).everybody_calls();
+    let active = resident();
+    let each = |from: usize, to: usize| to.saturating_sub(from) / people;
+    println!(
+        "{people} people: {} bytes each in the plan, {} known to the core, {} more where active",
+        each(before, planned),
+        each(planned, known),
+        each(known, active)
+    );
+    black_box(house);
 }
 
 /// People in the tenant.
 fn sizes() -> Vec<usize> {
-    #[allow(clippy::disallowed_methods, reason = "no configuration, and no argument that divan would pass on")]
-    let million = std::env::var_os("BENCH_MILLION").is_some();
     let mut sizes = vec![1_000, 10_000, 100_000];
-    sizes.extend(million.then_some(1_000_000));
+    sizes.extend(asked("BENCH_MILLION").then_some(1_000_000));
     sizes
 }
 
@@ -98,20 +128,25 @@ struct House {
 
 impl House {
     fn new(people: usize) -> House {
-        let now = start();
-        let core = Core::new(now, Arc::new(plan(people)));
-        House { core, now, on: vec![false; people], calls: Vec::new(), last: 0 }
+        House::around(Core::new(start(), Arc::new(plan(people))), people)
+    }
+
+    fn around(core: Core, people: usize) -> House {
+        House { core, now: start(), on: vec![false; people], calls: Vec::new(), last: 0 }
     }
 
     /// Everybody is on the phone, and Graph holds that.
     fn busy(people: usize) -> House {
-        let mut house = House::new(people);
-        for person in 0..people {
-            house.pass(1);
-            house.change(person);
-            house.answer();
+        House::new(people).everybody_calls()
+    }
+
+    fn everybody_calls(mut self) -> House {
+        for person in 0..self.on.len() {
+            self.pass(1);
+            self.change(person);
+            self.answer();
         }
-        house
+        self
     }
 
     /// Every second one is on the phone, and Graph holds that.
@@ -262,6 +297,23 @@ fn load(bencher: Bencher<'_, '_>, people: usize) {
     bencher.with_inputs(|| Arc::new(plan(people))).bench_local_values(|plan| Core::new(start(), plan));
 }
 
+/// Everything worth keeping of everybody, as it would go to disk.
+#[divan::bench(args = sizes(), sample_size = 1, sample_count = 5)]
+fn a_snapshot(bencher: Bencher<'_, '_>, people: usize) {
+    let house = House::busy(people);
+    bencher.bench_local(|| house.core.snapshot(house.now));
+}
+
+/// From such a snapshot and a plan to a core that goes on where it ended.
+#[divan::bench(args = sizes(), sample_size = 1, sample_count = 5)]
+fn load_with_a_snapshot(bencher: Bencher<'_, '_>, people: usize) {
+    let House { core, now, .. } = House::busy(people);
+    let restart = Restart { same_boot: true, clean: true };
+    bencher
+        .with_inputs(|| (Arc::new(plan(people)), core.snapshot(now)))
+        .bench_local_values(|(plan, snapshot)| Core::restore(now, plan, snapshot, restart));
+}
+
 /// Everybody becomes active for the first time: allocated and grown bytes less deallocated ones, by people, are what an
 /// active person takes beyond a known one.
 #[divan::bench(args = sizes(), sample_count = 1)]
@@ -275,6 +327,48 @@ fn everybody_becomes_active(bencher: Bencher<'_, '_>, people: usize) {
         }
         house
     });
+}
+
+/// A day of an office: each has ten calls between eight and six, and every attempt is answered at once. Within Graph's
+/// budget and with its expiration of five minutes, so with all refreshes.
+#[divan::bench(args = [1_000, 10_000], sample_count = 1, sample_size = 1)]
+fn a_day_of_an_office(bencher: Bencher<'_, '_>, people: usize) {
+    let mut plan = plan(people);
+    plan.policy = Policy::default();
+    let plan = Arc::new(plan);
+    bencher.with_inputs(|| House::around(Core::new(start(), Arc::clone(&plan)), people)).bench_local_values(day);
+}
+
+fn day(mut house: House) {
+    const TEN_HOURS: u64 = 36_000_000;
+    let people = house.on.len();
+    let mut changes: Vec<(u64, usize)> = Vec::with_capacity(20 * people);
+    for person in 0..people {
+        for call in 0..10 {
+            // In its own hour, at a minute that is another for each, for three to twenty-three minutes.
+            let at = TEN_HOURS / 10 * call + (person as u64 * 7_919 + call * 104_729) % 2_000_000;
+            let span = 180_000 + (person as u64 * 15_485_863 + call * 32_452_843) % 1_200_000;
+            changes.extend([(at, person), (at + span, person)]);
+        }
+    }
+    changes.sort_unstable();
+    let mut changes = changes.into_iter().peekable();
+    let (begin, mut calls) = (house.now.mono, 0);
+    while changes.peek().is_some() {
+        let next = begin + Duration::from_millis(changes.peek().map_or(0, |(at, _)| *at));
+        let wake = house.core.poll_timeout().map_or(Mono::MAX, |deadline| deadline.mono);
+        let span = next.min(wake).since(house.now.mono);
+        house.pass(u64::try_from(span.as_millis()).unwrap());
+        if wake < next {
+            house.core.handle_timeout(house.now);
+            house.perform();
+        } else if let Some((_, person)) = changes.next() {
+            house.change(person);
+        }
+        calls += house.calls.len();
+        house.answer();
+    }
+    assert!(calls > 20 * people, "{calls} calls: nobody was refreshed");
 }
 
 /// Rules alone.
