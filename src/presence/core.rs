@@ -107,6 +107,8 @@ pub struct Core {
     mono_timers: BTreeSet<(Mono, PersonId)>,
     wall_timers: BTreeSet<(Timestamp, PersonId)>,
     out: VecDeque<Action>,
+    /// Who was due since actions were last drained: whoever is not called by then needs a timer for moving up in the queue.
+    waiting: Vec<PersonId>,
     steps: Vec<Step>,
     stopping: Option<OnStop>,
 }
@@ -131,6 +133,7 @@ impl Core {
             mono_timers: BTreeSet::new(),
             wall_timers: BTreeSet::new(),
             out: VecDeque::new(),
+            waiting: Vec::new(),
             steps: Vec::new(),
             stopping: None,
         };
@@ -340,6 +343,12 @@ impl Core {
                 }
             }
         }
+        while let Some(id) = self.waiting.pop() {
+            let session = &self.people[index(id)].session;
+            if !session.in_flight() {
+                self.set_timer(id, Deadline::NEVER.at_latest(session.moves(self.now.mono)));
+            }
+        }
         None
     }
 
@@ -421,7 +430,8 @@ impl Core {
             Need::Rest(until) => (None, until),
             Need::Call { class, deadline, cause } => {
                 person.cause = cause;
-                (Some((class, deadline, id)), person.session.moves(now.mono))
+                self.waiting.push(id);
+                (Some((class, deadline, id)), Mono::MAX)
             }
         };
         let due = due.filter(|_| person.cause == Cause::Change || self.stopping.is_none());
