@@ -100,6 +100,7 @@ pub struct Core {
     sources: Vec<Source>,
     deafness: Vec<Gap>,
     memory: Memory,
+    /// The key of [`Origin`]s.
     names: RandomState,
     lanes: Vec<Lane>,
     owned: [Option<Mono>; PARTITIONS],
