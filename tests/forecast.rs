@@ -8,28 +8,14 @@ use std::time::Duration;
 use presence_bridge::cli::check::cost;
 use presence_bridge::presence::backoff::fraction;
 use presence_bridge::presence::{
-    Action, Cause, Core, Forecast, Habits, Held, Link, Mono, Now, ObjectId, Outcome, PersonId, PersonPlan, Plan,
-    Policy, Presence, Publish, Rules, Signal, SourceId, TenantId, Ticket, Timestamp, forecast,
+    Action, Cause, Core, Forecast, Habits, Held, Link, Mono, Now, Outcome, PersonId, Policy, Presence, Publish, Signal,
+    SourceId, Ticket, Timestamp, forecast,
 };
+
+use crate::support::plan;
 
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 const HOUR: u64 = 3600;
-
-fn plan(people: usize, policy: Policy) -> Plan {
-    let labels = (0..people).map(|n| (format!("p{n}"), n));
-    let who = |(label, n): (String, usize)| PersonPlan {
-        tenant: TenantId(0),
-        object_id: format!("11111111-1111-4111-8111-{n:012x}").parse().unwrap(),
-        label: label.into(),
-    };
-    Plan {
-        tenants: vec![ObjectId::default()],
-        people: labels.clone().map(who).collect(),
-        signals: vec![Signal { name: "call".into(), presence: Some(Presence::InACall) }],
-        rules: Rules::new(Vec::new(), labels, vec!["call".into()], Some("presence-bridge")),
-        policy,
-    }
-}
 
 /// An office on virtual time: everybody is taken and free in turn, for times that are exponentially distributed.
 struct Office {
@@ -51,7 +37,7 @@ struct Office {
 impl Office {
     fn open(people: usize, habits: Habits, policy: &Policy) -> Office {
         let now = Now { mono: Mono::from_millis(1_000_000), wall: Timestamp::from_millis(1_795_000_000_000) };
-        let core = Core::new(now, Arc::new(plan(people, policy.clone())));
+        let core = Core::new(now, Arc::new(plan::office(people, policy.clone())));
         let mut office = Office {
             core,
             now,
@@ -189,7 +175,7 @@ fn the_last_of_a_rush_waits_as_long_as_forecast() {
         let expected = forecast(people, quiet, &policy).peak_lag.as_secs_f64();
         let mut office = Office::open(0, quiet, &policy);
         office.drive(60); // the bucket is full
-        office.core.handle_config(office.now, Arc::new(plan(people, policy.clone())));
+        office.core.handle_config(office.now, Arc::new(plan::office(people, policy.clone())));
         office.taken = vec![true; people];
         (0..people).for_each(|person| office.say(person));
         let start = office.now.mono;
@@ -251,14 +237,14 @@ fn replicas_refresh_earlier_and_carry_as_many() {
 
 #[test]
 fn check_names_the_setting_that_would_fit() {
-    let said = |people, policy| cost(&plan(people, policy), Habits::default());
+    let said = |people, policy| cost(&plan::office(people, policy), Habits::default());
     let good = said(300, policy(300, None, 45.0));
     assert!(good.contains("Calls to Graph, with 20 changes a day and 30 %") && !good.contains("Warning"), "{good}");
     let free = said(20_000, policy(300, Some(Presence::Available), 45.0));
     assert!(free.contains("Warning: 20000 people") && free.contains("presence.when_free = \"nothing\"."), "{free}");
     let stale = said(30_000, policy(300, None, 45.0));
     assert!(stale.contains("fit: presence.max_stale = \""), "{stale}");
-    let mut desks = plan(20_000, policy(300, None, 45.0));
+    let mut desks = plan::office(20_000, policy(300, None, 45.0));
     desks.signals.push(Signal { name: "desk".into(), presence: Some(Presence::Available) });
     let desks = cost(&desks, Habits::default());
     assert!(desks.contains("signals.desk = \"none\""), "{desks}");

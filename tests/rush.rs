@@ -6,30 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_bridge::presence::{
-    Action, Core, Link, Mono, Now, ObjectId, Outcome, PersonId, PersonPlan, Plan, Policy, Presence, Publish, Restart,
-    Rules, Signal, SourceId, TenantId, Ticket, Timestamp,
+    Action, Core, Link, Mono, Now, Outcome, PersonId, Plan, Policy, Publish, Restart, SourceId, Ticket, Timestamp,
 };
+
+use crate::support::plan;
 
 const PEOPLE: usize = 10_000;
 /// Graph counts so many calls of an application in any 30 s.
 const LIMIT: usize = 1_500;
 const SECOND: u64 = 1_000;
-
-fn plan(people: usize) -> Plan {
-    let labels = (0..people).map(|n| (format!("p{n}"), n));
-    let who = |(label, n): (String, usize)| PersonPlan {
-        tenant: TenantId(0),
-        object_id: format!("11111111-1111-4111-8111-{n:012x}").parse().unwrap(),
-        label: label.into(),
-    };
-    Plan {
-        tenants: vec![ObjectId::default()],
-        people: labels.clone().map(who).collect(),
-        signals: vec![Signal { name: "call".into(), presence: Some(Presence::InACall) }],
-        rules: Rules::new(Vec::new(), labels, vec!["call".into()], Some("presence-bridge")),
-        policy: Policy::default(),
-    }
-}
 
 struct Office {
     core: Core,
@@ -52,7 +37,7 @@ struct Office {
 
 impl Office {
     fn open(seed: u64) -> Office {
-        let plan = Arc::new(plan(PEOPLE));
+        let plan = Arc::new(plan::office(PEOPLE, Policy::default()));
         let mono = 1_000_000;
         let mut core = Core::new(now(mono), Arc::clone(&plan));
         core.handle_link(now(mono), SourceId(0), Link::Up { session_present: false, expiry: Duration::ZERO });

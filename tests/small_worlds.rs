@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_bridge::presence::{
-    Action, Core, Link, Mono, Now, Outcome, Presence, Publish, SourceId, Ticket, Timestamp, Waiting,
+    Action, Core, Link, Mono, Now, Outcome, Policy, Presence, Publish, SourceId, Ticket, Timestamp, Waiting,
 };
 
-use crate::support::rig::config;
+use crate::support::plan::desks;
 
 const MESSAGES: [(&str, &str); 5] = [
     ("pbx/devstate/PJSIP/1001", "INUSE"),
@@ -63,7 +63,7 @@ struct World {
 impl World {
     fn new() -> World {
         let start = 1_000_000;
-        let mut core = Core::new(at(start), Arc::new(config("").plan));
+        let mut core = Core::new(at(start), Arc::new(desks(Policy::default())));
         core.handle_link(at(start), SourceId(0), Link::Up { session_present: false, expiry: Duration::ZERO });
         World { core, now: start + 10_000, held: None, late: Vec::new(), call: None, calls: 0 }
     }

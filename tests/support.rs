@@ -1,20 +1,30 @@
 //! What tests share.
 
+#[cfg(feature = "sandbox")]
 pub mod fake_broker;
+#[cfg(feature = "sandbox")]
 pub mod mosquitto;
+pub mod plan;
 pub mod rig;
 
+#[cfg(feature = "sandbox")]
 use std::io::Write;
+#[cfg(feature = "sandbox")]
 use std::time::Duration;
 
+#[cfg(feature = "sandbox")]
 use presence_bridge::clock::Clock;
+#[cfg(feature = "sandbox")]
 use presence_bridge::sandbox::tenant::Settings;
+#[cfg(feature = "sandbox")]
 use presence_bridge::sandbox::{Options, Sandbox};
 
 pub const ALICE: &str = "11111111-1111-4111-8111-111111111111";
+#[cfg(feature = "sandbox")]
 pub const BOB: &str = "22222222-2222-4222-8222-222222222222";
 
 /// Says loudly that a test did not run.
+#[cfg(feature = "sandbox")]
 pub fn skipped(test: &str, why: &str) {
     println!("SKIPPED {test}: {why}");
     #[allow(clippy::disallowed_methods, reason = "tests/run collects what was skipped")]
@@ -25,6 +35,7 @@ pub fn skipped(test: &str, why: &str) {
 }
 
 /// Waits until `condition` holds, at most ten seconds.
+#[cfg(feature = "sandbox")]
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..2_000 {
         if condition() {
@@ -35,6 +46,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     panic!("waited ten seconds in vain: {what}");
 }
 
+#[cfg(feature = "sandbox")]
 pub async fn sandbox(tls: bool) -> Sandbox {
     let settings = Settings::for_users([ALICE.to_owned(), BOB.to_owned()]);
     Sandbox::start(Options { clock: Clock::live(), settings, tls }).await.unwrap()

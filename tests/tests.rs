@@ -16,7 +16,8 @@
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
 //!
-//! Without features only what needs the pure core alone is built, in seconds: `simulation`, `rush`, `renewals`, `house`.
+//! Without features only what needs the pure core alone is built, in seconds: `stories`,
+//! `small_worlds`, `simulation`, `rush`, `house`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
@@ -43,11 +44,8 @@ mod rush;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod simulation;
-#[cfg(feature = "sandbox")]
 mod small_worlds;
-#[cfg(feature = "sandbox")]
 mod stories;
-#[cfg(feature = "sandbox")]
 mod support;
 #[cfg(feature = "sandbox")]
 mod tenant;

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "sandbox")]
 use presence_bridge::config::Config;
 use presence_bridge::presence::{
-    Action, Alarm, Core, Deadline, Link, Mono, Now, Outcome, PersonId, Presence, Publish, Reason, Restart, SourceId,
-    Ticket, Timestamp,
+    Action, Alarm, Core, Deadline, Link, Mono, Now, Outcome, PersonId, Plan, Policy, Presence, Publish, Reason,
+    Restart, SourceId, Ticket, Timestamp,
 };
 use presence_bridge::sandbox::tenant::{Settings, Tenant};
+
+use super::plan::desks;
 
 /// A message's way to Graph and back.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -42,6 +45,8 @@ pub struct Rig {
     ids: BTreeMap<String, String>,
 }
 
+/// The configuration that [`desks`] is the plan of.
+#[cfg(feature = "sandbox")]
 pub const PEOPLE: &str = r#"
 [graph]
 tenant_id = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -66,6 +71,7 @@ desk = "Available/Available"
 ringing = "none"
 "#;
 
+#[cfg(feature = "sandbox")]
 pub const RULES: &str = r#"
 [[rule]]
 topic = "pbx/devstate/PJSIP/{ext}"
@@ -116,18 +122,17 @@ ttl = "5m"
 
 impl Rig {
     pub fn new() -> Rig {
-        Rig::with("")
+        Rig::with(Policy::default())
     }
 
-    /// With more configuration before the rules.
-    pub fn with(more: &str) -> Rig {
-        let config = config(more);
+    pub fn with(policy: Policy) -> Rig {
+        let plan = desks(policy);
         let now = Now { mono: Mono::from_millis(1_000_000), wall: Timestamp::from_millis(1_795_000_000_000) };
-        let people = &config.plan.people;
+        let people = &plan.people;
         let ids: BTreeMap<String, String> =
             people.iter().map(|who| (who.label.to_string(), who.object_id.to_string())).collect();
         let tenant = Tenant::new(Settings::for_users(ids.values().cloned()));
-        let core = Core::new(now, Arc::new(config.plan));
+        let core = Core::new(now, Arc::new(plan));
         let mut rig = Rig {
             core,
             tenant,
@@ -167,8 +172,8 @@ impl Rig {
         self.perform();
     }
 
-    pub fn reload(&mut self, more: &str) {
-        self.core.handle_config(self.now, Arc::new(config(more).plan));
+    pub fn reload(&mut self, plan: Plan) {
+        self.core.handle_config(self.now, Arc::new(plan));
         self.perform();
     }
 
@@ -189,7 +194,7 @@ impl Rig {
             false => Now { mono: self.now.mono + Duration::from_secs(7_777_777), ..self.now },
         };
         self.now = now;
-        self.core = Core::restore(now, Arc::new(config("").plan), snapshot, restart);
+        self.core = Core::restore(now, Arc::new(desks(Policy::default())), snapshot, restart);
         self.calls.clear();
         self.perform();
     }
@@ -327,6 +332,7 @@ impl Rig {
     }
 }
 
+#[cfg(feature = "sandbox")]
 pub fn config(more: &str) -> Config {
     let text = format!("{more}\n{PEOPLE}\n{RULES}");
     Config::parse_trusting(&text, "test.toml", std::path::Path::new("."))

@@ -1,0 +1,71 @@
+//! Who is listed, owned and paused.
+
+use std::time::Duration;
+
+use presence_bridge::presence::{Deadline, Mono, ObjectId, Partition, Policy, Rules};
+
+use super::{CALL, NOBODY, PHONE, sees_at};
+use crate::support::ALICE;
+use crate::support::plan::desks;
+use crate::support::rig::Rig;
+
+#[test]
+fn somebody_no_longer_listed_is_cleared_once() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(1);
+    rig.reload(desks(Policy::default()));
+    rig.drive(1);
+    rig.sees("alice", CALL); // the same configuration ends nothing
+    let mut plan = desks(Policy::default());
+    plan.people.remove(0);
+    plan.rules = Rules::default();
+    rig.reload(plan);
+    rig.drive(3600);
+    rig.sees("alice", NOBODY);
+    rig.called(&["alice Busy/InACall", "alice clear"]);
+}
+
+#[test]
+fn a_partition_that_is_lost_is_left_alone_and_one_that_is_gained_is_doubted() {
+    let mut rig = Rig::new();
+    let tenant: ObjectId = "aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap();
+    let alice: ObjectId = ALICE.parse().unwrap();
+    let partition = Partition::of(tenant, alice);
+    let now = rig.now;
+    rig.core.handle_ownership(now, partition, None);
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(60);
+    rig.called(&[]);
+    let now = rig.now;
+    rig.core.handle_ownership(now, partition, Some(Mono::MAX));
+    rig.drive(1);
+    rig.sees("alice", CALL);
+}
+
+#[test]
+fn the_partition_of_a_person_is_a_format() {
+    let tenant: ObjectId = "AAAAAAAA-0000-4000-8000-000000000001".parse().unwrap();
+    let alice: ObjectId = ALICE.parse().unwrap();
+    // printf 'aaaaaaaa-0000-4000-8000-000000000001\0001111…' | sha256sum, first byte modulo 64
+    assert_eq!(Partition::of(tenant, alice), Partition(PARTITION_OF_ALICE));
+}
+
+const PARTITION_OF_ALICE: u8 = include!("../fixtures/partition_of_alice.txt");
+
+#[test]
+fn a_paused_person_is_cleared_once_and_comes_back_by_itself() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(1);
+    let until = Deadline { mono: rig.now.mono + Duration::from_secs(600), ..Deadline::NEVER };
+    rig.pause("alice", Some(until));
+    sees_at(&mut rig, &[(1, NOBODY), (599, NOBODY), (601, CALL)]);
+    rig.pause("alice", Some(Deadline::NEVER));
+    rig.drive(1);
+    rig.publish(PHONE, "NOT_INUSE").unwrap(); // shares are kept up to date
+    rig.drive(3600);
+    rig.pause("alice", None);
+    rig.drive(60);
+    rig.called(&["alice Busy/InACall", "alice clear", "alice Busy/InACall", "alice clear"]);
+}

@@ -1,0 +1,136 @@
+//! Going on from a snapshot.
+
+use std::time::Duration;
+
+use presence_bridge::presence::{Link, Outcome, Presence, Restart, Timestamp};
+
+use super::{CALL, NOBODY, PHONE, UP};
+use crate::support::rig::{Fate, Rig};
+
+const CRASH: Restart = Restart { same_boot: true, clean: false };
+
+const STOP: Restart = Restart { same_boot: true, clean: true };
+
+#[test]
+fn after_a_clean_stop_nothing_is_sent_again() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    rig.restart(Duration::from_secs(20), STOP);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(60);
+    rig.called(&[]);
+    rig.drive(600);
+    rig.sees("alice", CALL); // and it is refreshed
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    rig.drive(1);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn after_a_crash_who_is_wanted_is_set_and_who_is_not_is_cleared_once() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.publish("pbx/devstate/PJSIP/1002", "INUSE").unwrap();
+    rig.drive(10);
+    rig.publish("pbx/devstate/PJSIP/1002", "NOT_INUSE").unwrap();
+    rig.restart(Duration::from_secs(5), CRASH);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(60);
+    rig.sees("alice", CALL);
+    rig.sees("bob", NOBODY);
+    let mut calls = rig.calls.iter().map(|(_, call)| call.as_str()).collect::<Vec<_>>();
+    calls.sort_unstable();
+    assert_eq!(calls, ["alice Busy/InACall", "bob clear"], "carol, dave and erin are left alone");
+}
+
+#[test]
+fn what_ended_while_the_process_was_gone_is_cleared_although_nobody_says_so() {
+    let mut rig = Rig::new();
+    rig.publish("ring/alice", "on").unwrap(); // ttl 5 min
+    rig.drive(200);
+    rig.restart(Duration::from_secs(120), STOP);
+    rig.drive(1);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn a_long_downtime_is_deafness() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(200);
+    rig.restart(Duration::from_secs(14 * 60), STOP);
+    rig.drive(30); // the broker does not come: known until blind_hold is over
+    rig.sees("alice", CALL);
+    rig.drive(60);
+    rig.sees("alice", NOBODY);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees("alice", CALL); // it was only not heard; the lease still runs
+}
+
+#[test]
+fn another_boot_is_judged_by_the_wall_clock() {
+    let mut rig = Rig::new();
+    rig.publish("ring/alice", "on").unwrap(); // ttl 5 min
+    rig.drive(100);
+    rig.restart(Duration::from_secs(120), Restart { same_boot: false, clean: true });
+    rig.link(UP);
+    rig.replay("ring/alice", "on").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees_wanted("alice", Some(Presence::InACall));
+    rig.drive(85); // 306 s after the ring
+    rig.sees_wanted("alice", None);
+}
+
+#[test]
+fn fault_56_a_clock_that_reads_earlier_than_the_journal_proves_nothing() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(100);
+    let snapshot = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+    rig.now.wall = Timestamp::from_millis(1_000); // a machine without a clock of its own, just booted
+    rig.restart_from(&snapshot, Duration::from_secs(1), Restart { same_boot: false, clean: true });
+    rig.drive(1);
+    rig.sees_wanted("alice", None);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees_wanted("alice", Some(Presence::InACall));
+}
+
+#[test]
+fn a_gate_survives_a_restart() {
+    let mut rig = Rig::new();
+    rig.fates.push(Fate::Refused(Outcome::Throttled { retry_after: Some(Duration::from_secs(300)) }));
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    rig.restart(Duration::from_secs(100), CRASH);
+    rig.link(UP);
+    rig.replay(PHONE, "INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(180);
+    rig.called(&[]);
+    rig.drive(20);
+    rig.called(&["alice Busy/InACall"]);
+}
+
+#[test]
+fn a_person_no_longer_listed_after_a_restart_is_cleared_once() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    let json = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+    let json = json.replace("11111111-1111-4111-8111-111111111111", "99999999-1111-4111-8111-111111111111");
+    rig.restart_from(&json, Duration::from_secs(1), STOP);
+    rig.drive(60);
+    rig.called(&["99999999-1111-4111-8111-111111111111 clear"]);
+}
