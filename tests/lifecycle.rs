@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::presence::{Alarm, Held, Link, Mono, OnStop, Outcome, Partition, Rate, Restart, TenantId};
+use presence_bridge::presence::{Alarm, Held, Link, Mono, OnStop, Outcome, Partition, Policy, Rate, Restart, TenantId};
 
 use crate::support::rig::{Fate, Rig};
 
@@ -134,7 +134,7 @@ fn span(rig: &Rig, label: &str) -> u64 {
 
 #[test]
 fn sessions_stretch_while_the_budget_does_not_suffice_and_only_then() {
-    let mut rig = Rig::with("presence.max_stale_ceiling = '20m'");
+    let mut rig = Rig::with(Policy { max_stale_ceiling: Some(Duration::from_secs(1_200)), ..Policy::default() });
     rig.publish("pbx/devstate/PJSIP/1001", "INUSE").unwrap();
     rig.publish("pbx/devstate/PJSIP/1002", "INUSE").unwrap();
     rig.publish("desk/carol", "on").unwrap();

@@ -17,7 +17,7 @@
 //! * `house`: which module may know which.
 //!
 //! Without features only what needs the pure core alone is built, in seconds: `stories`,
-//! `small_worlds`, `simulation`, `rush`, `house`.
+//! `lifecycle`, `small_worlds`, `simulation`, `rush`, `house`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
@@ -33,7 +33,6 @@ mod forecast;
 #[cfg(feature = "sandbox")]
 mod graph;
 mod house;
-#[cfg(feature = "sandbox")]
 mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
