@@ -78,3 +78,80 @@ fn an_end_that_is_taken_back_leaves_the_lease() {
     rig.publish(DOOR, r#"{"until": null}"#).unwrap();
     sees_at(&mut rig, &[(600, MEETING), (12 * 3600 - 301, MEETING), (12 * 3600 - 299, NOBODY)]);
 }
+
+#[test]
+fn an_on_that_is_said_again_during_its_delay_does_not_wait_longer() {
+    let mut rig = Rig::new();
+    rig.publish("cam/alice", "on").unwrap();
+    rig.drive(3);
+    rig.publish("cam/alice", "on").unwrap();
+    sees_at(&mut rig, &[(1, NOBODY), (3, MEETING)]);
+}
+
+#[test]
+fn an_on_after_an_off_waits_anew() {
+    let mut rig = Rig::new();
+    rig.publish("cam/alice", "on").unwrap();
+    rig.drive(10);
+    rig.publish("cam/alice", "off").unwrap();
+    rig.drive(40);
+    rig.publish("cam/alice", "on").unwrap();
+    sees_at(&mut rig, &[(4, NOBODY), (6, MEETING)]);
+}
+
+#[test]
+fn an_end_that_is_past_already_does_not_count() {
+    for seconds in [-60, 0] {
+        let mut rig = Rig::new();
+        let end = in_seconds(&rig, seconds);
+        rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+        sees_at(&mut rig, &[(1, MEETING), (12 * 3600 - 1, MEETING), (12 * 3600 + 1, NOBODY)]);
+        rig.publish(DOOR, &format!(r#"{{"on": false, "until": "{end}"}}"#)).unwrap();
+        rig.publish(DOOR, "on").unwrap();
+        sees_at(&mut rig, &[(1, MEETING), (600, MEETING)]);
+        let end = in_seconds(&rig, seconds);
+        rig.publish(DOOR, &format!(r#"{{"until": "{end}"}}"#)).unwrap(); // as good as none: the lease counts
+        sees_at(&mut rig, &[(1, MEETING), (600, MEETING)]);
+    }
+}
+
+#[test]
+fn an_end_may_come_before_the_on_alone_or_with_an_off() {
+    for first in [r#"{"until": "END"}"#, r#"{"on": false, "until": "END"}"#] {
+        let mut rig = Rig::new();
+        let end = in_seconds(&rig, 600);
+        rig.publish(DOOR, &first.replace("END", &end)).unwrap();
+        rig.drive(60);
+        rig.publish(DOOR, "on").unwrap();
+        sees_at(&mut rig, &[(1, MEETING), (539, MEETING), (541, NOBODY)]);
+    }
+}
+
+/// How many shares the core knows of Alice.
+fn shares(rig: &Rig) -> usize {
+    rig.core.view(rig.id("alice")).shares().count()
+}
+
+#[test]
+fn what_is_over_is_forgotten() {
+    let mut rig = Rig::new();
+    rig.publish("ring/alice", "on").unwrap(); // ttl 5 min
+    rig.publish("cam/alice", "off").unwrap(); // 12 h
+    let end = in_seconds(&rig, 600);
+    rig.publish(DOOR, &format!(r#"{{"until": "{end}"}}"#)).unwrap();
+    rig.drive(299);
+    assert_eq!(shares(&rig), 3);
+    rig.drive(2);
+    assert_eq!(shares(&rig), 2, "a lease that ended");
+    rig.drive(300);
+    rig.publish("cam/alice", "off").unwrap();
+    assert_eq!(shares(&rig), 1, "an end that nothing began, at the next event");
+    rig.drive(12 * 3600);
+    assert_eq!(shares(&rig), 0, "an off that nobody repeated");
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.publish(PHONE, "UNAVAILABLE").unwrap();
+    rig.drive(14);
+    assert_eq!(shares(&rig), 1);
+    rig.drive(2);
+    assert_eq!(shares(&rig), 0, "what a device withdrew");
+}

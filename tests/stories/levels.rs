@@ -2,7 +2,7 @@
 
 use presence_bridge::presence::{Held, Policy, Presence, Reason};
 
-use super::{CALL, MEETING, NOBODY, PHONE};
+use super::{CALL, MEETING, NOBODY, PHONE, sees_at};
 use crate::support::rig::Rig;
 
 #[test]
@@ -32,6 +32,25 @@ fn a_call_inside_a_meeting_gives_the_meeting_back() {
     rig.publish("ha/alice/state", "off").unwrap();
     rig.drive(10);
     rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn a_meeting_that_begins_during_a_call_does_not_hide_it() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.publish("ha/alice/state", "on").unwrap();
+    rig.publish("desk/alice", "on").unwrap();
+    rig.drive(10);
+    rig.sees("alice", CALL);
+    rig.called(&["alice Busy/InACall"]);
+}
+
+#[test]
+fn of_two_phones_the_one_that_rang_first_is_named() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.publish("yealink/action/off_hook", "").unwrap();
+    assert_eq!(rig.core.view(rig.id("alice")).because().unwrap().device, PHONE);
 }
 
 #[test]
@@ -97,6 +116,10 @@ fn when_free_acts_on_free_only() {
     rig.publish(PHONE, "UNAVAILABLE").unwrap();
     rig.drive(20);
     rig.sees("alice", NOBODY); // a dead phone is not a free person
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    rig.drive(1);
+    rig.publish(PHONE, "UNAVAILABLE").unwrap();
+    sees_at(&mut rig, &[(14, "Available/Available"), (16, NOBODY)]); // a hub that restarts does not flash
 }
 
 #[test]
