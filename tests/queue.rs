@@ -208,10 +208,14 @@ impl World {
 
     fn drive(&mut self, span: u64) -> Result<(), TestCaseError> {
         let end = self.mono + span;
+        let mut spins = 0;
         loop {
             let timeout = self.core.poll_timeout().map_or(u64::MAX, |deadline| deadline.mono.as_millis());
             let answer = self.answers.keys().next().map_or(u64::MAX, |key| key.0);
-            self.mono = timeout.min(answer).max(self.mono).min(end);
+            let next = timeout.min(answer).max(self.mono).min(end);
+            spins = if next == self.mono { spins + 1 } else { 0 };
+            prop_assert!(spins < 10_000, "the core wants to be woken at once for ever");
+            self.mono = next;
             self.core.handle_timeout(at(self.mono));
             if answer <= self.mono {
                 let ((_, person), ticket) = self.answers.pop_first().unwrap();

@@ -94,10 +94,13 @@ impl Office {
 
     fn drive(&mut self, seconds: u64) {
         let end = self.mono + seconds * SECOND;
+        let mut spins = 0;
         loop {
             let timeout = self.core.poll_timeout().map_or(u64::MAX, |deadline| deadline.mono.as_millis());
             let answer = self.answers.keys().next().map_or(u64::MAX, |key| key.0);
             let next = timeout.min(answer).max(self.mono);
+            spins = if next == self.mono { spins + 1 } else { 0 };
+            assert!(spins < 100_000, "the core wants to be woken at once for ever");
             if next > end {
                 self.mono = end;
                 return;

@@ -3,6 +3,7 @@
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
 //! * `lifecycle`: the core at its end, as one of several replicas, and where the budget does not suffice.
 //! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
+//! * `gate`: the budget and the gate, measured from outside.
 //! * `queue`: whose turn it is at Graph, as properties, said again in plain code.
 //! * `rush`: 10,000 people at once; the budget as Graph counts it.
 //! * `small_worlds`: every path of one person to a depth, healed, must come right.
@@ -18,7 +19,7 @@
 //! * `house`: which module may know which.
 //!
 //! Without features only what needs the pure core alone is built, in seconds: `stories`,
-//! `lifecycle`, `queue`, `small_worlds`, `simulation`, `rush`, `house`.
+//! `lifecycle`, `gate`, `queue`, `small_worlds`, `simulation`, `rush`, `house`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
@@ -31,6 +32,7 @@ mod configuration;
 mod figures;
 #[cfg(feature = "sandbox")]
 mod forecast;
+mod gate;
 #[cfg(feature = "sandbox")]
 mod graph;
 mod house;

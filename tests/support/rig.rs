@@ -213,6 +213,7 @@ impl Rig {
     pub fn pass(&mut self, span: Duration) {
         let end = self.now.mono + span;
         self.perform();
+        let mut spins = 0;
         loop {
             let timeout = self.core.poll_timeout().map_or(Mono::MAX, |deadline| {
                 let wall = self.now.mono + deadline.wall.since(self.now.wall);
@@ -221,6 +222,8 @@ impl Rig {
             let answer = self.answers.keys().next().map_or(Mono::MAX, |key| key.0);
             let landing = self.landings.keys().next().map_or(Mono::MAX, |key| key.0);
             let next = timeout.min(answer).min(landing).max(self.now.mono);
+            spins = if next == self.now.mono { spins + 1 } else { 0 };
+            assert!(spins < 10_000, "the core wants to be woken at once for ever");
             if next > end {
                 self.advance(end);
                 return;
