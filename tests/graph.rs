@@ -18,7 +18,7 @@ use presence_bridge::telemetry::Telemetry;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::support::mosquitto::free_port;
-use crate::support::{ALICE, sandbox, until};
+use crate::support::{ALICE, sandbox, stays, until};
 
 pub const SET: Body = Body::Set { presence: Presence::InACall, expiration: Duration::from_secs(300) };
 
@@ -293,19 +293,20 @@ fn token_answer(token: &str) -> Response {
 
 #[tokio::test]
 async fn fault_41_a_late_401_for_the_old_token_leaves_the_new_one() {
-    let (tokens, posts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let given = Arc::clone(&tokens);
+    let [tokens, posts, taken] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+    let counts = (Arc::clone(&tokens), Arc::clone(&posts), Arc::clone(&taken));
     let url = server(move |request| {
-        let (given, posts) = (Arc::clone(&given), Arc::clone(&posts));
+        let (given, posts, taken) = counts.clone();
         async move {
             if request.uri().path().ends_with("/token") {
                 return token_answer(&format!("token-{}", given.fetch_add(1, Ordering::SeqCst)));
             }
             if request.headers()["authorization"] != "Bearer token-0" {
+                taken.fetch_add(1, Ordering::SeqCst);
                 return json(200, serde_json::json!({}));
             }
             if posts.fetch_add(1, Ordering::SeqCst) == 0 {
-                tokio::time::sleep(Duration::from_millis(1_200)).await; // the first is the last to be answered
+                until("the new token is taken", || taken.load(Ordering::SeqCst) > 0).await; // the first is answered last
             }
             json(401, serde_json::json!({ "error": { "code": "InvalidAuthenticationToken", "message": "" } }))
         }
@@ -316,22 +317,21 @@ async fn fault_41_a_late_401_for_the_old_token_leaves_the_new_one() {
         let graph = graph.clone();
         async move { graph.send(call(SET)).await.outcome }
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    until("the first is out", || posts.load(Ordering::SeqCst) == 1).await;
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Unauthorised);
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted, "with the new token");
     assert_eq!(late.await.unwrap(), Outcome::Unauthorised);
-    assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted);
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted); // it would wait for a third
     assert_eq!(tokens.load(Ordering::SeqCst), 2, "the new token was kept");
 }
 
 #[tokio::test]
 async fn a_401_during_a_fetch_does_not_ask_for_one_more() {
-    // The token of two seconds is fetched again after one; that fetch takes a second, and meanwhile comes a 401.
-    let tokens = Arc::new(AtomicUsize::new(0));
-    let given = Arc::clone(&tokens);
+    // The token of two seconds is fetched again after one; that fetch takes until a 401 has come.
+    let [tokens, refused] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let counts = (Arc::clone(&tokens), Arc::clone(&refused));
     let url = server(move |request| {
-        let given = Arc::clone(&given);
+        let (given, refused) = counts.clone();
         async move {
             if !request.uri().path().ends_with("/token") {
                 let old = request.headers()["authorization"] == "Bearer token-0";
@@ -342,7 +342,7 @@ async fn a_401_during_a_fetch_does_not_ask_for_one_more() {
                 let short = serde_json::json!({ "token_type": "Bearer", "expires_in": 3, "access_token": "token-0" });
                 return json(200, short);
             }
-            tokio::time::sleep(Duration::from_millis(800)).await;
+            until("a 401 meanwhile", || refused.load(Ordering::SeqCst) > 0).await;
             token_answer(&format!("token-{serial}"))
         }
     })
@@ -350,9 +350,9 @@ async fn a_401_during_a_fetch_does_not_ask_for_one_more() {
     let graph = Graph::start(at(&url), Clock::live(), Telemetry::new(Clock::live())).unwrap();
     until("the second fetch", || tokens.load(Ordering::SeqCst) == 2).await;
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Unauthorised);
+    refused.fetch_add(1, Ordering::SeqCst);
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted);
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(tokens.load(Ordering::SeqCst), 2);
+    stays("two tokens", Duration::from_millis(1_500), || tokens.load(Ordering::SeqCst) == 2).await;
 }
 
 #[tokio::test]

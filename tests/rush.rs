@@ -163,10 +163,10 @@ fn fault_37_everybody_at_nine_is_served_at_the_rate_and_nobody_lapses() {
     office.drive(1800);
     let last = office.first_set.values().max().unwrap() - nine;
     assert_eq!(office.first_set.len(), PEOPLE);
-    assert!(office.busiest() <= LIMIT, "{} arrivals in 30 s", office.busiest());
-    assert_eq!(office.lapses.len(), 0);
+    assert!(office.busiest() <= LIMIT, "(f) {} arrivals in 30 s", office.busiest());
+    assert_eq!(office.lapses.len(), 0, "(g) nobody lapses while the budget suffices");
     // At 45 a second the last one's turn comes after 221 s; refreshes of the first begin to be urgent at 240 s.
-    assert!((218..230).contains(&(last / SECOND)), "the last one waited {last} ms");
+    assert!((218..230).contains(&(last / SECOND)), "(h) the last one waited {last} ms");
     println!("rush of {PEOPLE}: last after {last} ms, at most {} arrivals in 30 s, none lapsed", office.busiest());
 }
 
@@ -178,12 +178,12 @@ fn gated(gate: u64, spread: u64) -> Office {
     office.drive(90);
     office.throttle = Some(Duration::from_secs(gate));
     office.drive(3600);
-    assert_eq!(office.sent_while_told, 0, "nothing is sent while Graph says to wait");
-    assert!(office.busiest() <= LIMIT, "{} arrivals in 30 s", office.busiest());
+    assert_eq!(office.sent_while_told, 0, "(f) nothing is sent while Graph says to wait");
+    assert!(office.busiest() <= LIMIT, "(f) {} arrivals in 30 s", office.busiest());
     assert_eq!(office.first_set.len(), PEOPLE);
     let lapsed = office.lapses.len();
     office.drive(1800);
-    assert_eq!(office.lapses.len(), lapsed, "and when the rate is back nobody lapses");
+    assert_eq!(office.lapses.len(), lapsed, "(g) and when the rate is back nobody lapses");
     office
 }
 
@@ -217,7 +217,7 @@ fn fault_46_a_gate_in_the_rush_costs_no_more_than_it_must() {
         let longest = office.lapses.iter().max().unwrap_or(&0);
         let spread = gated(gate, 2 * SECOND);
         let said = format!(
-            "rush with a gate of {gate} s: {lapsed} lapsed, for {longest} ms at most; by the order of service at least \
+            "(g) rush with a gate of {gate} s: {lapsed} lapsed, for {longest} ms at most; by the order of service at least \
              {by_the_law} must, and {at_any_price} if changes waited for all refreshes; with a spread of 2 s {} lapsed",
             spread.lapses.len()
         );
@@ -243,5 +243,5 @@ fn restarts_inherit_what_was_sent_before_them() {
         office.perform();
     }
     office.drive(300);
-    assert!(office.busiest() <= LIMIT, "{} arrivals in 30 s", office.busiest());
+    assert!(office.busiest() <= LIMIT, "(f) {} arrivals in 30 s", office.busiest());
 }

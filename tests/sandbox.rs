@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::graph::{SET, call, config, start, tenant};
-use crate::support::{ALICE, sandbox};
+use crate::support::{ALICE, sandbox, until};
 
 async fn connect(sandbox: &Sandbox) -> TcpStream {
     let url = sandbox.graph_url();
@@ -33,15 +33,21 @@ async fn a_silent_tls_client_keeps_nobody_waiting_and_is_shown_out() {
     assert_eq!(end.expect("the handshake has a limit").unwrap_or(0), 0);
 }
 
+/// Waits until so many seconds have passed on a fast clock.
+async fn passes(clock: &Clock, seconds: u64) {
+    let end = clock.now().mono + Duration::from_secs(seconds);
+    until("the tenant's clock", || clock.now().mono > end).await;
+}
+
 #[tokio::test]
 async fn on_a_fast_clock_tokens_last_as_long_as_they_say() {
     // A token of twelve seconds is refreshed after six; on the tenant's clock it would be over after 0.12 s.
     let clock = Clock::faster(100);
     let settings = Settings { token_ttl: 12, ..Settings::for_users([ALICE.to_owned()]) };
     let sandbox = Sandbox::start(Options { clock: clock.clone(), settings, tls: false }).await.unwrap();
-    let graph = Graph::start(config(&sandbox), clock.clone(), Telemetry::new(clock)).unwrap();
+    let graph = Graph::start(config(&sandbox), clock.clone(), Telemetry::new(clock.clone())).unwrap();
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    passes(&clock, 15).await;
     let Sent { outcome, .. } = graph.send(call(SET)).await;
     assert_eq!(outcome, Outcome::Accepted);
     assert_eq!(tenant(&sandbox).log().iter().filter(|entry| entry.what == "token").count(), 1);
@@ -52,7 +58,7 @@ async fn one_date_goes_out_and_it_is_the_tenants() {
     let clock = Clock::faster(100_000);
     let settings = Settings::for_users([ALICE.to_owned()]);
     let sandbox = Sandbox::start(Options { clock: clock.clone(), settings, tls: false }).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await; // more than an hour for the tenant
+    passes(&clock, 3_700).await;
     let mut stream = connect(&sandbox).await;
     let real = Clock::live().now().wall.as_millis();
     stream.write_all(b"GET /v1.0/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();

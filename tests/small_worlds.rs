@@ -139,8 +139,8 @@ impl World {
                 Action::ClearPresence { ticket, not_after, .. } => (ticket, None, not_after),
                 _ => continue,
             };
-            assert!(self.call.is_none(), "two calls in flight");
-            assert!(not_after.as_millis() >= self.now, "a call that may not start any more");
+            assert!(self.call.is_none(), "(e) two calls in flight");
+            assert!(not_after.as_millis() >= self.now, "(e) a call that may not start any more");
             self.calls += 1;
             self.call = Some(Call { ticket, content, sent: self.now });
         }
@@ -177,9 +177,9 @@ impl World {
         let parked = self.core.view(alice).waiting().is_some_and(|(why, _)| why != Waiting::BackOff);
         let gate = self.core.gate(presence_bridge::presence::TenantId(0)).is_some();
         if !parked && !gate && self.seen() != self.wanted() {
-            return Some(format!("healed: seen {:?}, wanted {:?}", self.seen(), self.wanted()));
+            return Some(format!("(c) healed: seen {:?}, wanted {:?}", self.seen(), self.wanted()));
         }
-        (self.calls > 60).then(|| format!("{} calls", self.calls))
+        (self.calls > 60).then(|| format!("(d) {} calls", self.calls))
     }
 
     /// What tells this world from others, times relative to now: worlds that agree in it need to be searched once.

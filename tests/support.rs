@@ -46,6 +46,17 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     panic!("waited ten seconds in vain: {what}");
 }
 
+/// That something does not happen takes time to show: `condition` holds for all of `span`.
+#[cfg(feature = "sandbox")]
+pub async fn stays(what: &str, span: Duration, mut condition: impl FnMut() -> bool) {
+    let ends = async {
+        while condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(span, ends).await.is_err(), "not any more: {what}");
+}
+
 #[cfg(feature = "sandbox")]
 pub async fn sandbox(tls: bool) -> Sandbox {
     let settings = Settings::for_users([ALICE.to_owned(), BOB.to_owned()]);

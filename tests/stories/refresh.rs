@@ -1,5 +1,7 @@
 //! Sessions are refreshed in time, and no more often than needed.
 
+use std::time::Duration;
+
 use presence_bridge::presence::Policy;
 
 use super::{CALL, DOOR, MEETING, NOBODY, PHONE, in_seconds, sees_at};
@@ -61,4 +63,17 @@ fn with_trust_until_an_end_that_moves_in_is_told_and_one_that_moves_out_is_not()
     rig.sees("alice", MEETING); // refreshed in time for the later end
     rig.drive(20);
     rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn a_bridge_that_died_leaves_nobody_stuck_beyond_max_stale() {
+    for max_stale in [300, 1_200] {
+        let mut rig = Rig::with(Policy { max_stale: Duration::from_secs(max_stale), ..Policy::default() });
+        rig.publish(PHONE, "INUSE").unwrap();
+        rig.drive(max_stale + 7); // refreshed at least once
+        rig.sees("alice", CALL);
+        rig.now.mono = rig.now.mono + Duration::from_secs(max_stale); // and from now on nobody drives it
+        let seen = rig.seen("alice");
+        assert_eq!(seen, NOBODY, "(c) {max_stale} s after the bridge died");
+    }
 }
