@@ -100,17 +100,27 @@ fn an_on_after_an_off_waits_anew() {
 }
 
 #[test]
-fn an_end_that_is_past_already_does_not_count() {
+fn a_meeting_that_was_over_before_it_was_heard_of_is_not_shown() {
     for seconds in [-60, 0] {
         let mut rig = Rig::new();
-        let end = in_seconds(&rig, seconds);
-        rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+        let over = in_seconds(&rig, seconds);
+        rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{over}"}}"#)).unwrap();
+        sees_at(&mut rig, &[(1, NOBODY), (60, NOBODY)]);
+        rig.publish(DOOR, "on").unwrap(); // that end was not this one's
         sees_at(&mut rig, &[(1, MEETING), (12 * 3600 - 1, MEETING), (12 * 3600 + 1, NOBODY)]);
-        rig.publish(DOOR, &format!(r#"{{"on": false, "until": "{end}"}}"#)).unwrap();
+    }
+}
+
+#[test]
+fn an_end_that_is_past_and_comes_with_an_off_or_alone_says_nothing() {
+    for seconds in [-60, 0] {
+        let mut rig = Rig::new();
+        let over = in_seconds(&rig, seconds);
+        rig.publish(DOOR, &format!(r#"{{"on": false, "until": "{over}"}}"#)).unwrap();
         rig.publish(DOOR, "on").unwrap();
         sees_at(&mut rig, &[(1, MEETING), (600, MEETING)]);
-        let end = in_seconds(&rig, seconds);
-        rig.publish(DOOR, &format!(r#"{{"until": "{end}"}}"#)).unwrap(); // as good as none: the lease counts
+        let over = in_seconds(&rig, seconds);
+        rig.publish(DOOR, &format!(r#"{{"until": "{over}"}}"#)).unwrap(); // as good as none: the lease counts
         sees_at(&mut rig, &[(1, MEETING), (600, MEETING)]);
     }
 }
