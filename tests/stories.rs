@@ -5,6 +5,7 @@ mod intervals;
 mod levels;
 mod order;
 mod outcomes;
+mod patience;
 mod people;
 mod refresh;
 mod restart;
