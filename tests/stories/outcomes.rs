@@ -119,6 +119,43 @@ fn fault_43_three_refused_people_in_a_row_are_the_applications_fault() {
 }
 
 #[test]
+fn fault_44_three_people_whom_graph_does_not_know_in_a_row_are_the_routes_fault() {
+    let mut rig = Rig::new();
+    rig.fates.extend([Fate::Refused(Outcome::NoSuchUser); 3]);
+    for label in ["alice", "bob", "carol"] {
+        rig.publish(&format!("ha/{label}/state"), "on").unwrap();
+        rig.drive(1);
+    }
+    assert!(rig.alarms.contains(&(Alarm::NobodyKnown(TenantId(0)), true)), "{:?}", rig.alarms);
+    let own = |label: &str| Alarm::NoSuchUser(rig.id(label));
+    for label in ["alice", "bob"] {
+        assert!(rig.alarms.contains(&(own(label), false)), "it was not {label}: {:?}", rig.alarms);
+    }
+    rig.calls.clear();
+    rig.drive(290);
+    rig.called(&[]);
+    rig.drive(20);
+    assert_eq!(rig.alarms.last(), Some(&(Alarm::NobodyKnown(TenantId(0)), false)));
+    for label in ["alice", "bob", "carol"] {
+        rig.sees(label, MEETING);
+    }
+}
+
+#[test]
+fn fault_43_refused_people_with_others_served_between_them_are_their_own_fault() {
+    let mut rig = Rig::new();
+    let forbidden = Fate::Refused(Outcome::Forbidden { role_missing: false });
+    for (label, refused) in [("alice", true), ("bob", true), ("carol", false), ("dave", true)] {
+        rig.fates.extend([forbidden; 2].into_iter().filter(|_| refused));
+        rig.publish(&format!("ha/{label}/state"), "on").unwrap();
+        rig.drive(1);
+        assert_eq!(rig.alarms.contains(&(Alarm::PersonRefused(rig.id(label)), true)), refused, "{label}");
+    }
+    rig.sees("carol", MEETING);
+    assert!(!rig.alarms.contains(&(Alarm::ApplicationRefused(TenantId(0)), true)), "{:?}", rig.alarms);
+}
+
+#[test]
 fn fault_43_a_token_without_the_role_shuts_the_gate_at_once() {
     let mut rig = Rig::new();
     rig.fates.push(Fate::Refused(Outcome::Forbidden { role_missing: true }));

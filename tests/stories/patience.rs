@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::presence::{Outcome, Policy, Restart, Waiting};
+use presence_bridge::presence::{Alarm, Outcome, Policy, Restart, Waiting};
 
 use super::{CALL, DOOR, MEETING, NOBODY, PHONE, in_seconds, sees_at};
 use crate::support::rig::{Fate, Rig};
@@ -105,6 +105,8 @@ fn who_is_refused_twice_is_left_alone_for_an_hour_and_then_tried_twice_again() {
     assert_eq!(rig.calls.len(), 2);
     rig.drive(20);
     assert_eq!(rig.calls.len(), 4);
+    let own = |&(alarm, _): &(Alarm, bool)| alarm == Alarm::PersonRefused(rig.id("alice"));
+    assert!(rig.alarms.iter().all(own), "one person, however often: {:?}", rig.alarms);
     rig.drive(2 * HOUR);
     rig.sees("alice", CALL);
 }
