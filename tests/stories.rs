@@ -9,6 +9,7 @@ mod patience;
 mod people;
 mod refresh;
 mod restart;
+mod shares;
 
 use std::time::Duration;
 
