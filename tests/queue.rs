@@ -17,14 +17,19 @@ use proptest::test_runner::TestRunner;
 use crate::support::plan;
 
 const SECOND: u64 = 1_000;
-const SIGNALS: [(&str, Presence); 3] =
-    [("talk", Presence::Presenting), ("call", Presence::InACall), ("desk", Presence::Available)];
+/// In order of priority, with how taken each makes; nobody is taken at 0.
+const SIGNALS: [(&str, Presence, u8); 4] = [
+    ("talk", Presence::Presenting, 3),
+    ("call", Presence::InACall, 2),
+    ("meeting", Presence::InAConferenceCall, 2),
+    ("desk", Presence::Available, 1),
+];
 
 fn office(people: usize, rate: f64) -> Plan {
     let labels = (0..people).map(|n| (format!("p{n}"), n));
-    let names = SIGNALS.map(|(name, _)| name.into()).into();
+    let names = SIGNALS.map(|(name, ..)| name.into()).into();
     Plan {
-        signals: SIGNALS.map(|(name, pair)| Signal { name: name.into(), presence: Some(pair) }).into(),
+        signals: SIGNALS.map(|(name, pair, _)| Signal { name: name.into(), presence: Some(pair) }).into(),
         rules: Rules::new(Vec::new(), labels, names, Some("presence-bridge")),
         ..plan::office(people, Policy { rate, burst: 1, ..Policy::default() })
     }
@@ -34,7 +39,7 @@ fn office(people: usize, rate: f64) -> Plan {
 #[derive(Clone, Debug, Default)]
 struct Person {
     /// By signal.
-    on: [bool; 3],
+    on: [bool; SIGNALS.len()],
     wanted: Option<usize>,
     since: u64,
     /// The last four changes, oldest first.
@@ -44,9 +49,8 @@ struct Person {
     out: Option<(Option<usize>, u64)>,
 }
 
-/// From nothing to `DoNotDisturb`.
-fn rank(signal: Option<usize>) -> usize {
-    signal.map_or(0, |signal| SIGNALS.len() - signal)
+fn rank(signal: Option<usize>) -> u8 {
+    signal.map_or(0, |signal| SIGNALS[signal].2)
 }
 
 impl Person {
@@ -164,7 +168,7 @@ impl World {
         while let Some(action) = self.core.poll_action() {
             let (ticket, id, content) = match action {
                 Action::SetPresence { ticket, person, presence, .. } => {
-                    (ticket, person, SIGNALS.iter().position(|&(_, pair)| pair == presence))
+                    (ticket, person, SIGNALS.iter().position(|&(_, pair, _)| pair == presence))
                 }
                 Action::ClearPresence { ticket, person, .. } => (ticket, person, None),
                 _ => continue,

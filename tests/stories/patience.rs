@@ -178,6 +178,28 @@ fn no_fall_waits_longer_than_a_minute() {
 }
 
 #[test]
+fn the_minute_counts_from_the_fall_that_had_to_wait() {
+    let mut rig = Rig::new();
+    say(&mut rig, "call", "on");
+    rig.drive(100);
+    for word in ["off", "on", "off", "on"] {
+        say(&mut rig, "call", word);
+        rig.drive(1);
+    }
+    rig.drive(24);
+    say(&mut rig, "call", "off"); // the fourth change within half a minute, and the first of them that waits
+    let mut quiet = false;
+    for _ in 0..59 {
+        rig.drive(1);
+        say(&mut rig, "ringing", if quiet { "off" } else { "on" });
+        quiet = !quiet;
+    }
+    rig.sees("alice", CALL);
+    rig.drive(2);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
 fn what_may_land_late_is_written_over_half_a_minute_after_it_was_asked_for() {
     let mut rig = Rig::new();
     rig.fates.push(Fate::AppliedLate(Duration::from_secs(25)));
