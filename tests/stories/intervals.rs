@@ -112,7 +112,7 @@ fn a_meeting_that_was_over_before_it_was_heard_of_is_not_shown() {
 }
 
 #[test]
-fn an_end_that_is_past_and_comes_with_an_off_or_alone_says_nothing() {
+fn an_end_that_is_past_says_nothing_with_an_off_and_ends_what_is_on() {
     for seconds in [-60, 0] {
         let mut rig = Rig::new();
         let over = in_seconds(&rig, seconds);
@@ -120,8 +120,10 @@ fn an_end_that_is_past_and_comes_with_an_off_or_alone_says_nothing() {
         rig.publish(DOOR, "on").unwrap();
         sees_at(&mut rig, &[(1, MEETING), (600, MEETING)]);
         let over = in_seconds(&rig, seconds);
-        rig.publish(DOOR, &format!(r#"{{"until": "{over}"}}"#)).unwrap(); // as good as none: the lease counts
-        sees_at(&mut rig, &[(1, MEETING), (600, MEETING)]);
+        rig.publish(DOOR, &format!(r#"{{"until": "{over}"}}"#)).unwrap(); // a calendar puts it right
+        sees_at(&mut rig, &[(1, NOBODY), (600, NOBODY)]);
+        rig.publish(DOOR, r#"{"until": null}"#).unwrap_or_default();
+        sees_at(&mut rig, &[(1, NOBODY)]);
     }
 }
 
@@ -154,6 +156,7 @@ fn what_is_over_is_forgotten() {
     rig.drive(2);
     assert_eq!(shares(&rig), 2, "a lease that ended");
     rig.drive(300);
+    rig.publish("cam/alice", "on").unwrap();
     rig.publish("cam/alice", "off").unwrap();
     assert_eq!(shares(&rig), 1, "an end that nothing began, at the next event");
     rig.drive(12 * 3600);
