@@ -113,10 +113,10 @@ fn a_fixed_set_of_seeds() {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a stopwatch")]
-fn fresh_seeds_for_half_a_minute() {
+fn fresh_seeds_for_a_minute() {
     let start = std::time::Instant::now();
     let first = fastrand::u64(..1 << 48);
-    let report = run((first..).take_while(|_| start.elapsed().as_secs() < 30));
+    let report = run((first..).take_while(|_| start.elapsed().as_secs() < 60));
     println!("fresh seeds from {first}: {} simulated hours", report.hours);
     assert!(
         report.violations.is_empty(),

@@ -39,8 +39,8 @@ mod house;
 mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
-mod renewals;
 mod queue;
+mod renewals;
 #[cfg(feature = "sandbox")]
 mod rules;
 mod rush;

@@ -6,32 +6,29 @@
 
 mod calls;
 mod hearing;
+mod messages;
 mod reload;
 mod restart;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::calls::circumstances;
 use self::hearing::Source;
-use super::action::{Action, Alarm, Cause, Link, OnStop, PersonId, Publish, SourceId, TenantId};
+use super::action::{Action, Alarm, Cause, Link, OnStop, PersonId, SourceId, TenantId};
 use super::arbiter::{self, Verdict};
-use super::board::{Applied, Board, Gap, Origin};
+use super::board::{Applied, Board, Gap};
 use super::budget::Rate;
 use super::keeper::{Due, Lane};
-use super::memory::{Memory, Recall, Renewal, TopicKey};
+use super::memory::Memory;
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::pair::Presence;
 use super::partition::{PARTITIONS, Partition};
 use super::plan::{ObjectId, PersonPlan, Plan, RuleId};
-use super::rule::{Effect, Reason};
+use super::rule::Reason;
 use super::session::{ATTEMPT, Held, Need, Session};
 use super::view::View;
-
-/// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
-const FIRST_RETAINED: Duration = Duration::from_secs(3600);
 
 /// What one rule did with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +39,6 @@ pub struct Step {
     pub person: Option<PersonId>,
     /// Changed or renewed a share, or why not.
     pub result: Result<Applied, Reason>,
-}
-
-/// A message on its way through the rules.
-#[derive(Clone, Copy)]
-struct Message<'a> {
-    source: SourceId,
-    key: TopicKey,
-    publish: &'a Publish<'a>,
-    recall: Recall,
 }
 
 /// What a message did, rule by rule.
@@ -140,113 +128,6 @@ impl Core {
         };
         core.handle_config(now, plan);
         core
-    }
-
-    /// A message came. Says what each rule made of it.
-    pub fn handle_publish(&mut self, now: Now, source: SourceId, publish: &Publish<'_>) -> Handled<'_> {
-        self.tick(now);
-        self.steps.clear();
-        let Ok(topic) = std::str::from_utf8(publish.topic) else {
-            return self.refuse(Reason::BadTopic);
-        };
-        let key = TopicKey::new(source, topic);
-        if !publish.retain
-            && let Some(Renewal { person, rule, .. }) = self.memory.renew(now.mono, key, publish.payload)
-        {
-            self.steps.push(Step { rule: Some(rule), person: Some(person), result: Ok(Applied::Renewed) });
-            return Handled { steps: &self.steps };
-        }
-        self.stop_renewal(key);
-        if self.memory.is_full(self.people.len()) {
-            self.stop_renewals();
-            self.memory.forget_oldest();
-        }
-        let plan = Arc::clone(&self.plan);
-        let mut recall = None;
-        let mut renewal = None;
-        plan.rules.evaluate(source, topic, publish.payload, &mut |rule, result| {
-            let step = match result {
-                Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
-                Ok(effect) => {
-                    let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
-                    let (step, renews) = self.take(Message { source, key, publish, recall }, rule, effect);
-                    renewal = renews;
-                    step
-                }
-            };
-            self.steps.push(step);
-        });
-        if recall.is_some() {
-            // Where more than one rule takes the topic, a repeat is not that simple.
-            let renewal = renewal.filter(|_| self.steps.len() == 1);
-            self.memory.remember(now.mono, source, key, publish.payload, renewal);
-        }
-        if self.steps.is_empty() {
-            return self.refuse(Reason::NoRule);
-        }
-        Handled { steps: &self.steps }
-    }
-
-    fn refuse(&mut self, reason: Reason) -> Handled<'_> {
-        self.steps.push(Step { rule: None, person: None, result: Err(reason) });
-        Handled { steps: &self.steps }
-    }
-
-    /// What one rule makes of a message; with the renewal, if the same again would only renew a share.
-    fn take(&mut self, message: Message<'_>, rule: RuleId, mut effect: Effect<'_>) -> (Step, Option<Renewal>) {
-        let Message { source, key, publish, recall } = message;
-        let id = self.slots[effect.person];
-        let now = self.now;
-        let mut step = Step { rule: Some(rule), person: Some(id), result: Err(Reason::RetainedIgnored) };
-        let origin = Origin::new(source, &effect, &self.names);
-        let board = &mut self.people[index(id)].board;
-        let state = self.sources.get(usize::from(source.0)).copied().unwrap_or_default();
-        let mut plain = state.gap.is_none() && effect.only_renews();
-        if publish.retain {
-            if !effect.accept_retained || effect.timed && recall != Recall::Same {
-                return (step, None);
-            }
-            if recall == Recall::Same {
-                board.confirm(now, origin, &mut self.memory);
-                step.result = Err(Reason::Replay);
-                self.settle(id);
-                return (step, None);
-            }
-            if recall == Recall::New {
-                effect.ttl = effect.ttl.min(FIRST_RETAINED);
-            }
-            effect.ttl = effect.ttl.min(publish.expiry.unwrap_or(effect.ttl));
-            plain = false;
-        } else if let Some(gap) = state.backlog {
-            // It may have waited at the broker since the gap began.
-            effect.ttl = effect.ttl.saturating_sub(now.mono.since(gap));
-            plain = false;
-        }
-        let applied = board.apply(now, origin, rule, &effect, self.plan.policy.grace, &mut self.memory);
-        step.result = applied.as_ref().map(|(applied, _)| *applied).map_err(|reason| *reason);
-        let share = applied.ok().and_then(|(_, share)| share).filter(|_| plain);
-        let ttl = share.and_then(|share| share.let_renew(now, key));
-        if step.result == Ok(Applied::Changed) {
-            self.people[index(id)].stirred = now.mono;
-            self.out.push_back(Action::Journal { person: id });
-        }
-        self.settle(id);
-        (step, ttl.map(|ttl| Renewal { person: id, rule, ttl }))
-    }
-
-    /// A topic speaks of something else: what it renewed so far is written down at the share.
-    fn stop_renewal(&mut self, key: TopicKey) {
-        if let Some((person, at)) = self.memory.stop(key) {
-            self.people[index(person)].board.stop_renewal(key, at);
-        }
-    }
-
-    /// Before anything that bears on all shares.
-    fn stop_renewals(&mut self) {
-        for person in &mut self.people {
-            person.board.stop_renewals(&self.memory);
-        }
-        self.memory.stop_all();
     }
 
     /// The rate of a tenant changes (a share of the budget, a restored gate).

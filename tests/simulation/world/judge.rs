@@ -35,12 +35,12 @@ const ATTEMPT: u64 = 10 * SECOND;
 
 /// What the bridge knows of the end of what somebody did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
-    Told,
+enum Word {
+    Heard,
     /// Said, but the bridge could not hear it.
     Unheard,
     /// The device never said so, or something older was heard after it.
-    Never,
+    Unsaid,
 }
 
 impl World {
@@ -211,7 +211,7 @@ impl World {
         if self.office.policy.when_free.is_some() && seen == AVAILABLE {
             return; // of that, "off" is the cause as well
         }
-        let (mut stuck, mut allowed, mut told) = (u64::MAX, 0, Told::Told);
+        let (mut stuck, mut allowed, mut told) = (u64::MAX, 0, Word::Heard);
         let subjects: Vec<usize> =
             (0..self.people.len()).filter(|&subject| self.office.leads_to[subject] == person).collect();
         for subject in subjects {
@@ -223,16 +223,16 @@ impl World {
                 let ended = if was_told { truth.ended.max(truth.heard_at) } else { truth.ended }.max(moved_at);
                 stuck = stuck.min(if truth.on { 0 } else { self.mono - ended });
                 let was = match was_told {
-                    true => Told::Told,
+                    true => Word::Heard,
                     // A meeting that is not heard of goes on until its known end.
-                    false if truth.lost || !kind.is_retained() || kind == Kind::Meeting => Told::Never,
-                    false => Told::Unheard,
+                    false if truth.lost || !kind.is_retained() || kind == Kind::Meeting => Word::Unsaid,
+                    false => Word::Unheard,
                 };
                 told = told.max(was);
                 let believed = match was {
-                    Told::Told => 0,
-                    Told::Unheard => BLIND_HOLD,
-                    Told::Never => terms.ttl.max(BLIND_HOLD),
+                    Word::Heard => 0,
+                    Word::Unheard => BLIND_HOLD,
+                    Word::Unsaid => terms.ttl.max(BLIND_HOLD),
                 };
                 allowed = allowed.max(believed + terms.hold);
             }
