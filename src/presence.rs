@@ -28,7 +28,7 @@ pub mod snapshot;
 pub mod topic;
 pub mod view;
 
-pub use self::core::{Core, Handled, Step};
+pub use self::core::{Core, Handled, MOST_READ, Step};
 pub use action::{Action, Alarm, Cause, Link, OnStop, Outcome, PersonId, Publish, SourceId, TenantId, Ticket};
 pub use arbiter::Standing;
 pub use board::{Applied, Level};

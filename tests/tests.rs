@@ -7,6 +7,7 @@
 //! * `queue`: whose turn it is at Graph, as properties, said again in plain code.
 //! * `rush`: 10,000 people at once; the budget as Graph counts it.
 //! * `small_worlds`: every path of one person to a depth, healed, must come right.
+//! * `readback`: what is held, compared with what colleagues see.
 //! * `renewals`: the short cut of repeats, against a core without it.
 //! * `rules`, `configuration`: mapping and configuration files.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
@@ -40,6 +41,7 @@ mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
 mod queue;
+mod readback;
 mod renewals;
 #[cfg(feature = "sandbox")]
 mod rules;

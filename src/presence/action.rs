@@ -136,6 +136,15 @@ pub enum Action {
         /// No first byte after this; then it counts as [`Outcome::NotSent`].
         not_after: Mono,
     },
+    /// Read what colleagues see of [`super::Core::reading`], and say it to [`super::Core::handle_read`].
+    Read {
+        /// At this tenant.
+        tenant: TenantId,
+        /// Give it back with what was read.
+        serial: u64,
+        /// No first byte after this.
+        not_after: Mono,
+    },
     /// The person's shares, topic memory or held presence changed: what a journal must hold before the message that did
     /// it is acknowledged.
     Journal {
@@ -171,4 +180,6 @@ pub enum Alarm {
     PersonRefused(PersonId),
     /// The budget does not suffice for refreshes and changes: sessions stretch up to `max_stale_ceiling`.
     BudgetShort(TenantId),
+    /// Graph does not let the application read presence, which `verify` needs.
+    ReadRefused(TenantId),
 }

@@ -203,7 +203,12 @@ impl Share {
     /// Leaves its renewal to the memory of the topic that has just spoken, if the same message again could only renew it:
     /// nothing but the lease ends what was said. Returns the lease in milliseconds.
     pub(super) fn let_renew(&mut self, now: Now, topic: TopicKey) -> Option<u32> {
-        if self.until.is_some() || !matches!(self.said, Say::On | Say::Off) {
+        let plain = match self.said {
+            Say::On => true,
+            Say::Off => self.on_until == OVER, // while it holds, a repeat has more to say
+            Say::Unknown | Say::Until => false,
+        };
+        if self.until.is_some() || !plain {
             return None;
         }
         let ttl = u32::try_from(self.lease.mono.since(now.mono).as_millis()).ok()?;
@@ -283,13 +288,13 @@ impl Share {
             }
             Say::Off => {
                 let held = if now.mono >= self.on_from { now.mono + effect.hold } else { now.mono };
-                self.on_until = self.on_until.at_latest(held);
+                self.on_until = self.ends_by(now, held);
                 self.off_until = lease;
                 self.lease = lease;
                 self.until = effect.until.filter(|&until| until > now.wall);
             }
             Say::Unknown => {
-                self.on_until = self.on_until.at_latest(now.mono + grace);
+                self.on_until = self.ends_by(now, now.mono + grace);
                 self.off_until = self.off_until.at_latest(now.mono + grace);
                 self.lease = self.on_until;
                 self.until = None;
@@ -321,6 +326,11 @@ impl Share {
             self.until = coming;
             self.lease = Deadline { mono: now.mono + DEFAULT_TTL, wall: Timestamp::MAX };
         }
+    }
+
+    /// An end of now or soon. What has ended has, also for a wall clock that is set back later.
+    fn ends_by(&self, now: Now, end: Mono) -> Deadline {
+        if self.on_until.reached(now) { OVER } else { self.on_until.at_latest(end) }
     }
 
     /// A known end replaces the lease.
@@ -415,6 +425,11 @@ impl Board {
         }
         share.since = now.wall;
         Ok((Applied::Changed, Some(share)))
+    }
+
+    /// Whether a share counts for nothing until it is said again.
+    pub(super) fn doubts(&self, origin: Origin) -> bool {
+        self.shares.iter().any(|share| share.is(origin) && share.blind_until == SUSPENDED)
     }
 
     /// A replay equal to what was last heard: no renewal, no revival, but proof that the broker still says so.

@@ -115,6 +115,16 @@ impl Gate {
         if self.half_open && self.probe.is_some() { Mono::MAX } else { self.shut_until }
     }
 
+    /// Open to everything, not to a probe alone.
+    pub(super) fn is_open(&self, now: Mono) -> bool {
+        now >= self.shut_until && !self.half_open
+    }
+
+    /// When it is open; never while a probe has to show that first.
+    pub(super) fn opened(&self) -> Mono {
+        if self.half_open { Mono::MAX } else { self.shut_until }
+    }
+
     /// Until when it is shut, if it is.
     pub(super) fn shut(&self, now: Mono) -> Option<Mono> {
         (now < self.shut_until).then_some(self.shut_until)

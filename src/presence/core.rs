@@ -7,6 +7,7 @@
 mod calls;
 mod hearing;
 mod messages;
+mod readback;
 mod reload;
 mod restart;
 
@@ -16,6 +17,9 @@ use std::sync::Arc;
 
 use self::calls::circumstances;
 use self::hearing::Source;
+pub use self::readback::MOST_READ;
+pub(super) use self::readback::Readback;
+use self::readback::Round;
 use super::action::{Action, Alarm, Cause, Link, OnStop, PersonId, SourceId, TenantId};
 use super::arbiter::{self, Verdict};
 use super::board::{Applied, Board, Gap};
@@ -62,6 +66,8 @@ pub(super) struct Person {
     timer: Deadline,
     shown: Option<(Option<Presence>, Shown, Option<u8>)>,
     alarm: Option<Alarm>,
+    /// What the last read said.
+    pub(super) readback: Option<Box<Readback>>,
     /// Wants nothing until then.
     pub(super) paused: Option<Deadline>,
     /// When a share last changed.
@@ -100,6 +106,8 @@ pub struct Core {
     waiting: Vec<PersonId>,
     steps: Vec<Step>,
     stopping: Option<OnStop>,
+    /// Read-back, by tenant.
+    rounds: Vec<Round>,
 }
 
 impl Core {
@@ -125,6 +133,7 @@ impl Core {
             waiting: Vec::new(),
             steps: Vec::new(),
             stopping: None,
+            rounds: Vec::new(),
         };
         core.handle_config(now, plan);
         core
@@ -231,7 +240,7 @@ impl Core {
                 self.set_timer(id, Deadline::NEVER.at_latest(session.moves(self.now.mono)));
             }
         }
-        None
+        self.read()
     }
 
     /// When to call [`Core::handle_timeout`], whatever happens before.
@@ -249,6 +258,9 @@ impl Core {
         }
         for source in &self.sources {
             next = next.at_latest(source.wake());
+        }
+        for (round, lane) in self.rounds.iter().zip(&self.lanes).filter(|_| self.plan.policy.verify.is_some()) {
+            next = next.at_latest(round.wake().max(lane.room()));
         }
         (next != Deadline::NEVER).then_some(next)
     }
@@ -373,6 +385,7 @@ impl Person {
             timer: Deadline::NEVER,
             shown: Some((None, Ok(None), None)),
             alarm: None,
+            readback: None,
             paused: None,
             stirred: Mono::ZERO,
         }

@@ -6,6 +6,7 @@
 //! five minutes, each time for somebody else.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::action::{Alarm, Outcome, PersonId, TenantId, Ticket};
 use super::budget::{Bucket, Gate, Rate};
@@ -90,6 +91,22 @@ impl Lane {
     /// When somebody may be called.
     pub(super) fn wake(&self) -> Mono {
         if self.due.is_empty() { Mono::MAX } else { self.gate.next().max(self.bucket.next()) }
+    }
+
+    /// Whether there is room for something that nobody waits for.
+    pub(super) fn has_room(&mut self, now: Mono) -> bool {
+        self.bucket.fill(now);
+        self.due.is_empty() && self.gate.is_open(now) && self.bucket.has_one()
+    }
+
+    /// When there may be; calls that are due come first, and wake by themselves.
+    pub(super) fn room(&self) -> Mono {
+        if self.due.is_empty() { self.gate.opened().max(self.bucket.next()) } else { Mono::MAX }
+    }
+
+    /// Graph said so of something else than a call.
+    pub(super) fn throttled(&mut self, now: Mono, retry_after: Option<Duration>) {
+        self.gate.throttled(now, retry_after, &mut self.bucket);
     }
 
     pub(super) fn sent(&mut self, ticket: Ticket) {

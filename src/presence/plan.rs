@@ -74,6 +74,8 @@ pub struct Policy {
     /// How far the expiration of sessions that are only refreshed may stretch, each time to twice what it was, while the
     /// budget does not suffice; then they outlive a bridge that died by so much.
     pub max_stale_ceiling: Option<Duration>,
+    /// How often what Graph holds is compared with what colleagues see; `None` for never.
+    pub verify: Option<Duration>,
     /// Several replicas share the work: refreshes begin at 50 % of the expiration instead of 60 %.
     pub replicas: bool,
     /// Calls per second to one tenant. Graph: 1,500 in 30 s for an application in a tenant.
@@ -91,6 +93,7 @@ impl Default for Policy {
             blind_hold: Duration::from_secs(900),
             trust_until: false,
             max_stale_ceiling: None,
+            verify: None,
             replicas: false,
             rate: 45.0,
             burst: 60,

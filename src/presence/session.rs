@@ -241,6 +241,14 @@ impl Session {
         self.wanted.is_some() || self.wanted_since != Mono::ZERO && now.since(self.wanted_since) <= LONGEST
     }
 
+    /// Whether what is held has been wanted for so long.
+    pub(super) fn is_settled(&self, now: Mono, span: Duration) -> bool {
+        self.flight.is_none()
+            && self.wanted.is_some()
+            && self.held.content() == Ok(self.wanted)
+            && self.wanted_since + span <= now
+    }
+
     /// How long the last call asked Graph to keep what it holds.
     pub(super) fn span(&self) -> Option<Duration> {
         match self.held {

@@ -90,6 +90,18 @@ impl<'a> View<'a> {
         self.person.session.waiting(self.now.mono)
     }
 
+    /// Whether colleagues see what is held: `None` where nobody has looked, `Err` with what they see instead where the
+    /// person's own choice or client overrides it.
+    #[must_use]
+    pub fn seen(&self) -> Option<Result<Presence, &'a str>> {
+        let Held::Pair { presence, .. } = self.held() else { return None };
+        let readback = self.person.readback.as_ref()?;
+        match readback.overridden(presence) {
+            Some(instead) => Some(Err(instead)),
+            None => readback.confirms(presence).then_some(Ok(presence)),
+        }
+    }
+
     /// Whether a call is out.
     #[must_use]
     pub fn in_flight(&self) -> bool {

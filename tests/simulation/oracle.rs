@@ -146,6 +146,14 @@ impl Share {
         self.end = self.until.map_or(self.lease, |wall| End { mono: NEVER, wall });
     }
 
+    /// What has ended has, also for a wall clock that is set back later.
+    fn ends_by(&mut self, at: At, span: u64) {
+        match self.end.has_passed(at) {
+            true => self.end = End::LONG_AGO,
+            false => self.end.no_later_than(at.mono + span),
+        }
+    }
+
     fn confirm(&mut self, at: At) {
         (self.heard, self.blind, self.doubtful) = (at.mono, NEVER, false);
     }
@@ -166,13 +174,13 @@ impl Share {
             }
             Say::Off => {
                 let hold = if at.mono >= self.from { delivery.hold } else { 0 };
-                self.end.no_later_than(at.mono + hold);
+                self.ends_by(at, hold);
                 self.off = End::after(at, ttl);
                 self.lease = self.off;
                 self.until = coming;
             }
             Say::Unknown => {
-                self.end.no_later_than(at.mono + GRACE);
+                self.ends_by(at, GRACE);
                 self.off.no_later_than(at.mono + GRACE);
                 self.lease = self.end;
                 self.until = None;
@@ -245,6 +253,11 @@ impl Oracle {
     /// A new configuration.
     pub fn gone(&mut self, now: u64, gone: Gone) {
         self.log.push(Entry::Gone(now, gone));
+    }
+
+    /// The shares of a person as of the last question, to be printed beside a violation.
+    pub fn shares(&self, person: usize) -> String {
+        self.read.get(&person).map_or_else(String::new, |(_, state)| format!("{:?}, gap {:?}", state.shares, state.gap))
     }
 
     /// What a person's live shares add up to.
@@ -325,14 +338,15 @@ impl State {
 
     fn deliver(&mut self, delivery: &Delivery, before: Option<&str>) {
         let key = (delivery.signal, delivery.device, delivery.subject);
-        if delivery.retain && before == Some(&delivery.payload) {
+        let doubtful = self.shares.get(&key).is_some_and(|share| share.doubtful);
+        if delivery.retain && before == Some(&delivery.payload) && !doubtful {
             if let Some(share) = self.shares.get_mut(&key) {
                 share.confirm(delivery.at);
             }
             return;
         }
         let mut ttl = delivery.ttl;
-        if delivery.retain && before.is_none() {
+        if delivery.retain && (before.is_none() || doubtful) {
             ttl = ttl.min(FIRST_RETAINED);
         }
         if let Some(since) = self.backlog.filter(|_| !delivery.retain) {

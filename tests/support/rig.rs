@@ -8,7 +8,7 @@ use std::time::Duration;
 use presence_bridge::config::Config;
 use presence_bridge::presence::{
     Action, Alarm, Core, Deadline, Link, Mono, Now, Outcome, PersonId, Plan, Policy, Presence, Publish, Reason,
-    Restart, SourceId, Ticket, Timestamp,
+    Restart, SourceId, TenantId, Ticket, Timestamp,
 };
 use presence_bridge::sandbox::tenant::{Settings, Tenant};
 
@@ -39,6 +39,11 @@ pub struct Rig {
     pub calls: Vec<(Mono, String)>,
     pub alarms: Vec<(Alarm, bool)>,
     pub fates: Vec<Fate>,
+    /// When it was read what colleagues see, and of how many.
+    pub reads: Vec<(Mono, usize)>,
+    pub refuses_reads: Option<Outcome>,
+    /// Reads are left to the test.
+    pub read_out: Option<Option<u64>>,
     answers: BTreeMap<(Mono, u64), (Ticket, Outcome)>,
     landings: BTreeMap<(Mono, u64), (String, Write)>,
     serial: u64,
@@ -140,6 +145,9 @@ impl Rig {
             calls: Vec::new(),
             alarms: Vec::new(),
             fates: Vec::new(),
+            reads: Vec::new(),
+            refuses_reads: None,
+            read_out: None,
             answers: BTreeMap::new(),
             landings: BTreeMap::new(),
             serial: 0,
@@ -271,6 +279,10 @@ impl Rig {
                     self.alarms.push((alarm, on));
                     continue;
                 }
+                Action::Read { tenant, serial, .. } => {
+                    self.read(tenant, serial);
+                    continue;
+                }
                 Action::Journal { .. } | Action::Changed { .. } => continue,
             };
             self.call(ticket, person, write);
@@ -306,6 +318,29 @@ impl Rig {
             }
         };
         self.answers.insert((at, self.serial), (ticket, outcome));
+    }
+
+    /// What colleagues see, read back at once.
+    fn read(&mut self, tenant: TenantId, serial: u64) {
+        let people = self.core.reading(tenant).to_vec();
+        self.reads.push((self.now.mono, people.len()));
+        if let Some(out) = &mut self.read_out {
+            *out = Some(serial);
+            return;
+        }
+        if let Some(refusal) = self.refuses_reads {
+            return self.core.handle_read(self.now, tenant, serial, Err(refusal));
+        }
+        let seen: Vec<_> =
+            people.into_iter().map(|id| (id, self.seen(&self.core.person(id).label.to_string()))).collect();
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|(id, seen)| {
+                let (availability, activity) = seen.split_once('/').unwrap();
+                (*id, availability, activity)
+            })
+            .collect();
+        self.core.handle_read(self.now, tenant, serial, Ok(&seen));
     }
 
     pub fn seen(&mut self, label: &str) -> String {

@@ -88,13 +88,15 @@ impl Core {
             if !effect.accept_retained || effect.timed && recall != Recall::Same {
                 return (step, None);
             }
-            if recall == Recall::Same {
+            // Where the clock could not be right, how old it is is as unknown as for a topic never heard before.
+            let doubtful = board.doubts(origin);
+            if recall == Recall::Same && !doubtful {
                 board.confirm(now, origin, &mut self.memory);
                 step.result = Err(Reason::Replay);
                 self.settle(id);
                 return (step, None);
             }
-            if recall == Recall::New {
+            if recall == Recall::New || doubtful {
                 effect.ttl = effect.ttl.min(FIRST_RETAINED);
             }
             effect.ttl = effect.ttl.min(publish.expiry.unwrap_or(effect.ttl));

@@ -168,8 +168,9 @@ impl World {
             let object_id = object_id(person);
             let saved = self.core.snapshot(self.now()).people;
             let shares: Vec<_> = saved.into_iter().filter(|saved| saved.object_id.to_string() == object_id).collect();
-            let now = self.now();
+            let (now, oracle) = (self.now(), self.oracle.shares(person));
             self.note(|| format!("==== at {now:?} the core has: {shares:?}"));
+            self.note(|| format!("==== the oracle has: {oracle}"));
             self.violation('o', person, &format!("the oracle wants {wanted}, the core {core}"));
         }
     }
