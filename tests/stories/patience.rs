@@ -200,6 +200,29 @@ fn the_minute_counts_from_the_fall_that_had_to_wait() {
 }
 
 #[test]
+fn a_rise_in_between_does_not_start_the_minute_anew() {
+    let mut rig = Rig::new();
+    for word in ["on", "off", "on", "off"] {
+        say(&mut rig, "desk", word);
+        rig.drive(1);
+    }
+    rig.sees("alice", "Available/Available"); // its fall waits for quiet
+    say(&mut rig, "call", "on");
+    rig.drive(22);
+    rig.sees("alice", CALL);
+    say(&mut rig, "call", "off");
+    let mut quiet = false;
+    for _ in 0..36 {
+        rig.drive(1);
+        say(&mut rig, "ringing", if quiet { "off" } else { "on" });
+        quiet = !quiet;
+    }
+    rig.sees("alice", CALL);
+    rig.drive(2);
+    rig.sees("alice", NOBODY);
+}
+
+#[test]
 fn what_may_land_late_is_written_over_half_a_minute_after_it_was_asked_for() {
     let mut rig = Rig::new();
     rig.fates.push(Fate::AppliedLate(Duration::from_secs(25)));

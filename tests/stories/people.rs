@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::presence::{Deadline, Mono, ObjectId, Partition, Policy, Rules};
+use presence_bridge::presence::{Action, Deadline, Mono, ObjectId, Partition, Policy, Publish, Rules, SourceId};
 
 use super::{CALL, NOBODY, PHONE, sees_at};
 use crate::support::ALICE;
@@ -43,6 +43,24 @@ fn a_partition_that_is_lost_is_left_alone_and_one_that_is_gained_is_doubted() {
     rig.core.handle_ownership(now, partition, Some(Mono::MAX));
     rig.drive(1);
     rig.sees("alice", CALL);
+}
+
+#[test]
+fn a_call_may_start_only_as_long_as_its_attempt_ends_within_the_ownership() {
+    let mut rig = Rig::new();
+    let partition = Partition::of("aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap(), ALICE.parse().unwrap());
+    for owned in [12, 60] {
+        let until = rig.now.mono + Duration::from_secs(owned);
+        rig.core.handle_ownership(rig.now, partition, Some(until));
+        let publish = Publish { topic: PHONE.as_bytes(), payload: b"INUSE", retain: false, expiry: None };
+        let mut core = rig.core.clone();
+        core.handle_publish(rig.now, SourceId(0), &publish);
+        let starts_by = std::iter::from_fn(|| core.poll_action()).find_map(|action| match action {
+            Action::SetPresence { not_after, .. } => Some(not_after.since(rig.now.mono).as_secs()),
+            _ => None,
+        });
+        assert_eq!(starts_by, Some(5.min(owned - 10)), "(e) an attempt takes ten seconds");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use presence_bridge::presence::Policy;
 
 use super::{CALL, DOOR, MEETING, NOBODY, PHONE, in_seconds, sees_at};
-use crate::support::rig::Rig;
+use crate::support::rig::{Fate, Rig};
 
 #[test]
 fn available_never_fades_in_a_day() {
@@ -76,4 +76,19 @@ fn a_bridge_that_died_leaves_nobody_stuck_beyond_max_stale() {
         let seen = rig.seen("alice");
         assert_eq!(seen, NOBODY, "(c) {max_stale} s after the bridge died");
     }
+}
+
+#[test]
+fn a_shorter_session_that_may_land_late_is_reckoned_with() {
+    let mut rig = Rig::with(Policy { trust_until: true, ..Policy::default() });
+    let mut fates = vec![Fate::AppliedLate(Duration::from_secs(25))];
+    for seconds in [360, 7_200] {
+        rig.fates.append(&mut fates);
+        let end = in_seconds(&rig, seconds);
+        rig.publish(DOOR, &format!(r#"{{"on": true, "until": "{end}"}}"#)).unwrap();
+        rig.drive(5);
+    }
+    // The second is accepted after eleven seconds; then the first lands, and would end after six minutes.
+    sees_at(&mut rig, &[(300, MEETING), (400, MEETING), (7_100, MEETING)]);
+    assert!(rig.calls.len() <= 4, "and refreshed once: {:?}", rig.calls);
 }
