@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use presence_bridge::presence::{Link, Outcome, Presence, Restart, Timestamp};
 
-use super::{CALL, NOBODY, PHONE, UP};
+use super::{CALL, DOOR, NOBODY, PHONE, UP, in_seconds};
 use crate::support::rig::{Fate, Rig};
 
 const CRASH: Restart = Restart { same_boot: true, clean: false };
@@ -92,23 +92,32 @@ fn another_boot_is_judged_by_the_wall_clock() {
 
 #[test]
 fn fault_56_a_clock_that_reads_earlier_than_the_journal_proves_nothing() {
-    let mut rig = Rig::new();
-    rig.publish(PHONE, "INUSE").unwrap();
-    rig.drive(100);
-    let snapshot = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
-    rig.now.wall = Timestamp::from_millis(1_000); // a machine without a clock of its own, just booted
-    rig.restart_from(&snapshot, Duration::from_secs(1), Restart { same_boot: false, clean: true });
-    rig.drive(1);
-    rig.sees_wanted("alice", None);
-    rig.link(UP);
-    rig.replay(PHONE, "INUSE").unwrap(); // not a mere replay: nobody knows how old what it repeats is
-    rig.link(Link::Replayed);
-    rig.drive(1);
-    rig.sees_wanted("alice", Some(Presence::InACall));
-    rig.drive(3_590); // an hour, as for a topic never heard before, and not eight by a clock that is wrong
-    rig.sees_wanted("alice", Some(Presence::InACall));
-    rig.drive(20);
-    rig.sees_wanted("alice", None);
+    for known_end in [false, true] {
+        let mut rig = Rig::new();
+        let end = in_seconds(&rig, 3_600);
+        let until = format!(r#"{{"on": true, "until": "{end}"}}"#);
+        let (topic, payload, shows) = match known_end {
+            false => (PHONE, "INUSE", Presence::InACall),
+            true => (DOOR, until.as_str(), Presence::InAConferenceCall),
+        };
+        rig.publish(topic, payload).unwrap();
+        rig.drive(100);
+        let snapshot = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+        rig.now.wall = Timestamp::from_millis(1_000); // a machine without a clock of its own, just booted
+        rig.restart_from(&snapshot, Duration::from_secs(1), Restart { same_boot: false, clean: true });
+        rig.drive(1);
+        rig.sees_wanted("alice", None);
+        // And once more, before anything was heard.
+        let snapshot = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+        rig.restart_from(&snapshot, Duration::from_secs(1), Restart { same_boot: false, clean: true });
+        rig.drive(1);
+        rig.sees_wanted("alice", None);
+        rig.link(UP);
+        rig.replay(topic, payload).unwrap(); // not a mere replay: nobody knows how old what it repeats is
+        rig.link(Link::Replayed);
+        rig.drive(1);
+        rig.sees_wanted("alice", Some(shows));
+    }
 }
 
 #[test]
