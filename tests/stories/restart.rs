@@ -1,10 +1,12 @@
 //! Going on from a snapshot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use presence_bridge::presence::{Link, Outcome, Presence, Restart, Timestamp};
+use presence_bridge::presence::{Core, Link, Mono, Now, Outcome, Policy, Presence, Restart, Timestamp};
 
-use super::{CALL, DOOR, NOBODY, PHONE, UP, in_seconds};
+use super::{CALL, DOOR, DOWN, NOBODY, PHONE, UP, in_seconds};
+use crate::support::plan::desks;
 use crate::support::rig::{Fate, Rig};
 
 const CRASH: Restart = Restart { same_boot: true, clean: false };
@@ -163,4 +165,39 @@ fn a_person_no_longer_listed_after_a_restart_is_cleared_once() {
     rig.restart_from(&json, Duration::from_secs(1), STOP);
     rig.drive(60);
     rig.called(&["99999999-1111-4111-8111-111111111111 clear"]);
+}
+
+#[test]
+fn what_had_ended_before_another_boot_does_not_come_back_where_its_clock_reads_less() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(100);
+    rig.publish(PHONE, "NOT_INUSE").unwrap(); // known for eight hours
+    rig.drive(3_600);
+    let snapshot = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+    let later = Now { mono: Mono::from_millis(5_000), wall: rig.now.wall + Duration::from_secs(60) };
+    let restart = Restart { same_boot: false, clean: true };
+    let plan = Arc::new(desks(Policy::default()));
+    let core = Core::restore(later, plan, serde_json::from_str(&snapshot).unwrap(), restart);
+    let alice = core.people().next().unwrap();
+    assert_eq!(core.view(alice).wanted(), None);
+}
+
+#[test]
+fn what_the_replay_did_not_confirm_has_its_end_over_another_boot_too() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    rig.link(DOWN);
+    rig.drive(60);
+    rig.link(UP);
+    rig.link(Link::Replayed); // without a word of the phone
+    rig.drive(60);
+    rig.restart(Duration::from_secs(60), Restart { same_boot: false, clean: true });
+    rig.link(UP);
+    rig.link(Link::Replayed);
+    rig.drive(700);
+    rig.sees_wanted("alice", Some(Presence::InACall));
+    rig.drive(30); // fifteen minutes after the broker was lost
+    rig.sees_wanted("alice", None);
 }
