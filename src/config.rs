@@ -2,6 +2,7 @@
 //! port is touched: somebody who fixes a configuration wants the whole list.
 
 mod env;
+mod graph;
 mod people;
 mod problem;
 mod reader;
@@ -16,8 +17,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 pub use self::problem::{Problem, Problems};
 use self::reader::Reader;
-use crate::presence::{ObjectId, Plan};
-use crate::secret::SecretSource;
+use crate::presence::{ObjectId, Plan, Timestamp};
+use crate::secret::{Credential, SecretSource};
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -41,16 +42,36 @@ pub struct Config {
 pub struct GraphSection {
     /// Directory id.
     pub tenant_id: ObjectId,
-    /// Application id.
-    pub client_id: ObjectId,
-    /// The application's secret.
-    pub secret: SecretSource,
+    /// Application id, where the credential does not know it.
+    pub client_id: Option<ObjectId>,
+    /// What the bridge shows to get a token.
+    pub credential: Credential,
+    /// When the client secret ends, where somebody wrote it down.
+    pub secret_expires: Option<Timestamp>,
     /// Where tokens come from.
     pub login_url: String,
     /// Where Graph is.
     pub graph_url: String,
     /// What to trust, instead of the system's certificates.
     pub ca_file: Option<PathBuf>,
+    /// The way out.
+    pub proxy: ProxySection,
+}
+
+/// The way to Graph and to the token endpoint.
+#[derive(Clone, Debug)]
+pub enum ProxySection {
+    /// As the environment says.
+    Environment,
+    /// Without.
+    Direct,
+    /// Through this one.
+    At {
+        /// Its address.
+        url: String,
+        /// User and password.
+        login: Option<(String, SecretSource)>,
+    },
 }
 
 /// `[mqtt]`
@@ -150,7 +171,7 @@ impl Config {
         let span = root.span();
         let root = reader.section("", root.get_ref(), span);
         let context = sections::Files { base, check: files };
-        let graph = sections::graph(&root, &context);
+        let graph = graph::graph(&root, &context);
         let mqtt = sections::mqtt(&root, &context);
         let prefix = mqtt.as_ref().map_or("presence-bridge", |(_, prefix)| prefix).to_owned();
         let (policy, on_stop) = sections::presence(&root);

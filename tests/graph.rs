@@ -9,11 +9,11 @@ use axum::body::Body as AxumBody;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use presence_bridge::clock::Clock;
-use presence_bridge::graph::{Answer, Body, Call, Config, Graph, retry_after};
+use presence_bridge::graph::{Answer, Body, Call, Config, Graph, Proxy, retry_after};
 use presence_bridge::presence::{Mono, Outcome, Presence, Timestamp};
 use presence_bridge::sandbox::Sandbox;
 use presence_bridge::sandbox::tenant::{Fault, Match, Tenant, What};
-use presence_bridge::secret::{SecretSource, redact};
+use presence_bridge::secret::{Credential, SecretSource, redact};
 use presence_bridge::telemetry::Telemetry;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
@@ -23,14 +23,7 @@ use crate::support::{ALICE, sandbox, stays, until};
 pub const SET: Body = Body::Set { presence: Presence::InACall, expiration: Duration::from_secs(300) };
 
 pub fn config(sandbox: &Sandbox) -> Config {
-    Config {
-        tenant_id: "aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap(),
-        client_id: "bbbbbbbb-0000-4000-8000-000000000002".parse().unwrap(),
-        secret: SecretSource::Value("sandbox-secret".to_owned().into()),
-        login_url: sandbox.login_url(),
-        graph_url: sandbox.graph_url(),
-        ca_file: None,
-    }
+    at(&sandbox.graph_url())
 }
 
 pub fn start(config: Config) -> (Graph, Telemetry) {
@@ -136,7 +129,7 @@ async fn fault_43_a_missing_role_is_told_by_the_token() {
     tenant(&sandbox).settings().roles.clear();
     let (graph, telemetry) = start(config(&sandbox));
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Forbidden { role_missing: true });
-    assert_eq!(telemetry.total("token", "role_missing"), 1);
+    assert_eq!(telemetry.total("alarm", "role_missing"), 1);
     // Granted: the next token has it.
     tenant(&sandbox).settings().roles.push("Presence.ReadWrite.All".to_owned());
     until("a fresh token", || tokens(&sandbox) == 2).await;
@@ -178,7 +171,7 @@ async fn fault_42_a_wrong_secret_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "not-the-secret\n").unwrap();
     let mut config = config(&sandbox);
-    config.secret = SecretSource::File(file.path().to_owned());
+    config.credential = Credential::Secret(SecretSource::File(file.path().to_owned()));
     let (graph, telemetry) = start(config);
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::NotSent);
     assert_eq!(telemetry.total("token", "refused"), 1);
@@ -271,14 +264,16 @@ where
 }
 
 /// The adapter's configuration for such a server.
-fn at(url: &str) -> Config {
+pub fn at(url: &str) -> Config {
     Config {
         tenant_id: "aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap(),
-        client_id: "bbbbbbbb-0000-4000-8000-000000000002".parse().unwrap(),
-        secret: SecretSource::Value("sandbox-secret".to_owned().into()),
+        client_id: Some("bbbbbbbb-0000-4000-8000-000000000002".parse().unwrap()),
+        credential: Credential::Secret(SecretSource::Value("sandbox-secret".to_owned().into())),
+        secret_expires: None,
         login_url: url.to_owned(),
         graph_url: url.to_owned(),
         ca_file: None,
+        proxy: Proxy::Environment,
     }
 }
 

@@ -82,14 +82,21 @@ pub fn connect(config: Config, clock: Clock, dry_run: bool) -> Result<Bridge, St
     Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph }))
 }
 
-fn graph_config(section: &config::GraphSection) -> graph::Config {
+/// What the adapter needs of `[graph]`.
+pub(super) fn graph_config(section: &config::GraphSection) -> graph::Config {
     graph::Config {
         tenant_id: section.tenant_id,
         client_id: section.client_id,
-        secret: section.secret.clone(),
+        credential: section.credential.clone(),
+        secret_expires: section.secret_expires,
         login_url: section.login_url.clone(),
         graph_url: section.graph_url.clone(),
         ca_file: section.ca_file.clone(),
+        proxy: match section.proxy.clone() {
+            config::ProxySection::Environment => graph::Proxy::Environment,
+            config::ProxySection::Direct => graph::Proxy::Direct,
+            config::ProxySection::At { url, login } => graph::Proxy::At { url, login },
+        },
     }
 }
 

@@ -7,3 +7,8 @@ use secrecy::SecretString;
 pub(super) fn secret(name: &str) -> Option<SecretString> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from)
 }
+
+/// What is no secret, from the environment variable `name`.
+pub(super) fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

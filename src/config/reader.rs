@@ -80,6 +80,11 @@ impl<'r, 'i> Section<'r, 'i> {
         Some(At { value: *value, span: span.clone(), key: self.key(name) })
     }
 
+    /// Whether the key is there, whatever it holds.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, ..)| *key == name)
+    }
+
     pub(super) fn problem<T>(&self, at: &At<T>, text: impl Into<String>, hint: impl Into<String>) {
         self.reader.problem(&at.span, &at.key, text, hint);
     }
@@ -160,7 +165,7 @@ impl<'r, 'i> Section<'r, 'i> {
     }
 
     pub(super) fn required(&self, name: &'static str, hint: &str) -> Option<At<String>> {
-        if !self.entries.iter().any(|(key, ..)| *key == name) {
+        if !self.has(name) {
             self.asked.borrow_mut().push(name);
             self.missing(name, hint);
             return None;

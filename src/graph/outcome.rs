@@ -44,7 +44,8 @@ impl Answer {
     }
 
     /// Proxies, captive portals and load balancers answer too.
-    fn is_by_graph(&self) -> bool {
+    #[must_use]
+    pub fn is_by_graph(&self) -> bool {
         self.headers.contains_key("request-id") || self.error().is_some()
     }
 

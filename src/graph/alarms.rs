@@ -1,0 +1,66 @@
+//! What somebody has to do something about, until it ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::telemetry::Telemetry;
+
+/// An alarm of the adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// What is the matter, without any secret.
+    pub about: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// Those that are on, by name. Cheap to clone; all clones agree.
+#[derive(Clone, Debug)]
+pub(super) struct Alarms {
+    on: Arc<watch::Sender<BTreeMap<&'static str, Alarm>>>,
+    telemetry: Telemetry,
+}
+
+impl Alarms {
+    pub(super) fn new(telemetry: Telemetry) -> Self {
+        Alarms { on: Arc::default(), telemetry }
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<BTreeMap<&'static str, Alarm>> {
+        self.on.subscribe()
+    }
+
+    /// Begins, or goes on with other words.
+    pub(super) fn begin(&self, name: &'static str, about: String, remedy: &'static str) {
+        let alarm = Alarm { about, remedy };
+        self.on.send_if_modified(|on| {
+            if on.get(name) == Some(&alarm) {
+                return false;
+            }
+            let _due = self.telemetry.count("alarm", name);
+            tracing::error!(alarm = name, about = alarm.about, remedy, "Alarm.");
+            on.insert(name, alarm);
+            true
+        });
+    }
+
+    pub(super) fn end(&self, name: &'static str) {
+        self.on.send_if_modified(|on| {
+            let ended = on.remove(name);
+            if let Some(alarm) = &ended {
+                tracing::info!(alarm = name, about = alarm.about, "Alarm ended.");
+            }
+            ended.is_some()
+        });
+    }
+
+    /// As the one or the other.
+    pub(super) fn set(&self, name: &'static str, on: Option<(String, &'static str)>) {
+        match on {
+            Some((about, remedy)) => self.begin(name, about, remedy),
+            None => self.end(name),
+        }
+    }
+}
