@@ -347,7 +347,11 @@ impl Inner {
         };
         let request = request.headers(headers(token)).header("client-request-id", id);
         let response = tokio::time::timeout(self.attempt.mul_f64(HEAD), request.send()).await;
-        let response = response.map_err(|_| ambiguous("Graph did not answer in time"))?.map_err(|error| {
+        let response = response.map_err(|_| {
+            self.pool.renew(number); // perhaps nobody is at the other end any more, and a PING would find out later
+            ambiguous("Graph did not answer in time")
+        })?;
+        let response = response.map_err(|error| {
             let outcome = if error.is_connect() { Outcome::NotSent } else { Outcome::Ambiguous };
             // The address holds the object id; the log names people by their labels.
             (outcome, Failure::new(shown(&chain(&error.without_url()), &token.secrets())))
@@ -425,7 +429,14 @@ fn headers(token: &Token) -> HeaderMap {
 
 /// Somebody else's words as a log line may show them.
 fn shown(text: &str, secrets: &[&SecretString]) -> String {
-    redact(text, secrets).chars().take(SHOWN).flat_map(char::escape_debug).collect()
+    let mut shown = String::new();
+    for c in redact(text, secrets).chars().take(SHOWN) {
+        match c {
+            '\'' | '"' => shown.push(c), // words, not source code
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
 }
 
 /// An error with its causes; reqwest's own text says little.

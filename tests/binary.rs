@@ -322,7 +322,7 @@ fn percent(text: &str) -> String {
 #[tokio::test]
 async fn secrets_that_graph_and_entra_repeat_appear_in_no_output_at_trace() {
     let Some(broker) = Mosquitto::start("binary echo", "").await else { return };
-    let url = crate::graph::server(echo).await;
+    let url = crate::support::server(echo).await;
     let bridge = Bridge::at(&broker, &url, &[], &[]).await;
     broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
     until("the refusal is reported", || bridge.log().contains("A call to Graph failed.")).await;

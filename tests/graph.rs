@@ -1,12 +1,18 @@
-//! The Graph adapter against the sandbox, over real sockets.
+//! The Graph adapter against the sandbox, over real sockets; and against small servers for what the sandbox does not play.
+//! `credentials`: each kind, its rotation and its end. `refusals`: what a user is told. `connections`: HTTP/2, proxies, the
+//! burst. `outcomes`: each row of what Graph may answer.
+
+mod connections;
+mod credentials;
+mod outcomes;
+mod refusals;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body as AxumBody;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use presence_bridge::clock::Clock;
 use presence_bridge::graph::{Answer, Body, Call, Config, Graph, Proxy, retry_after};
@@ -18,7 +24,7 @@ use presence_bridge::telemetry::Telemetry;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::support::mosquitto::free_port;
-use crate::support::{ALICE, sandbox, stays, until};
+use crate::support::{ALICE, sandbox, server, stays, until};
 
 pub const SET: Body = Body::Set { presence: Presence::InACall, expiration: Duration::from_secs(300) };
 
@@ -248,19 +254,6 @@ fn an_answer_is_described_escaped_and_capped() {
     let text = answer.describe(&[]);
     assert!(text.starts_with("403 Forbidden line\\n") && text.len() < 300, "{text}");
     assert_eq!(answer.request_id(&[]).as_deref(), Some("id-1"));
-}
-
-/// A server that answers as `answer` says, and its address.
-pub async fn server<F, R>(answer: F) -> String
-where
-    F: Fn(Request<AxumBody>) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Response> + Send,
-{
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
 }
 
 /// The adapter's configuration for such a server.

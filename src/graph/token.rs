@@ -22,7 +22,7 @@ use super::skew::Skew;
 use super::{Config, aadsts, chain, shown};
 use crate::clock::Clock;
 use crate::presence::{Mono, Timestamp};
-use crate::secret::Credential;
+use crate::secret::{Credential, redact};
 use crate::telemetry::Telemetry;
 
 /// A request for a token is given up after this; `az` is slow to start, on a small machine very.
@@ -40,6 +40,7 @@ const APART: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(5);
 /// Failures in a row, without a token, that are an alarm although they may pass by themselves.
 const ALARMING: u32 = 5;
+const SET_CLOCK: &str = "set this machine's clock: timedatectl set-ntp true";
 
 /// Why there is no token, in words that hold no secret, whoever wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +185,7 @@ impl Keeper {
             }
             over
         });
+        self.judge_clock();
         let NoToken { error, remedy, permanent, .. } = &why;
         let reason = if *permanent { "refused" } else { "failed" };
         if let Some(times) = self.parts.telemetry.count("token", reason) {
@@ -212,6 +214,7 @@ impl Keeper {
         drop(login.take_refused());
         let got = credential.get_token(&[&scope(config)], None).await.map_err(|error| self.explain(&error, &secret))?;
         let wall = clock.real_wall().as_millis() / 1000;
+        self.judge_clock();
         let life = Duration::from_secs(u64::try_from(got.expires_on.unix_timestamp() - wall).unwrap_or(0));
         let claims = Claims::of(got.token.secret());
         let role_missing = claims.as_ref().is_some_and(|claims| !claims.has_role());
@@ -249,6 +252,12 @@ impl Keeper {
         let remedy = "check tenant_id in [graph]; object ids of people count in their own tenant only";
         let other = tenant.map(|id| (format!("The token is for tenant {}.", shown(id, &[])), remedy));
         alarms.set("other_tenant", other);
+    }
+
+    /// Tokens and assertions have a time; a clock that is wrong by more than Entra allows breaks them sooner or later.
+    fn judge_clock(&self) {
+        let wrong = self.parts.skew.too_large().map(|skew| (format!("By Microsoft's answers {skew}."), SET_CLOCK));
+        self.parts.alarms.set("clock_wrong", wrong);
     }
 
     fn judge_expiry(&mut self, ends: Timestamp) {
@@ -308,7 +317,7 @@ impl Keeper {
         if let (Some(7_000_222), Some(ends)) = (why.code, config.secret_expires) {
             why.error += &format!("; the configuration says it ends on {}", utc(ends));
         }
-        why.error = shown(&why.error, &[secret]);
+        why.error = redact(&why.error, &[secret]); // our own words, but for two names
         (why, retry_after)
     }
 }
