@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Timer};
-use crate::graph::{Body, Call, Graph, Sent};
+use crate::graph::{self, Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
     Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Presence, Publish, SourceId,
@@ -59,8 +60,12 @@ pub struct Bridge {
     calls: JoinSet<Done>,
     unpublished: BTreeSet<Topic>,
     alarms: BTreeMap<Alarm, report::AlarmText>,
+    graph_alarms: Option<GraphAlarms>,
     connected: bool,
 }
+
+/// The alarms that are Graph's adapter's own: tokens, credentials, the clock.
+type GraphAlarms = watch::Receiver<BTreeMap<&'static str, graph::Alarm>>;
 
 /// Retained topics of ours whose content is out of date at the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +99,7 @@ impl Bridge {
             instance,
             mqtt,
             events,
+            graph_alarms: graph.as_ref().map(Graph::alarms),
             graph,
             calls: JoinSet::new(),
             unpublished: BTreeSet::new(),
@@ -117,6 +123,7 @@ impl Bridge {
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
                 permit = self.mqtt.permit(), if publish => self.publish(permit),
+                () = changed(&mut self.graph_alarms) => { self.unpublished.insert(Topic::Status); }
                 () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }
         };
@@ -224,7 +231,10 @@ impl Bridge {
     fn publish(&mut self, permit: Option<mqtt::Permit>) {
         let (Some(permit), Some(topic)) = (permit, self.unpublished.pop_first()) else { return };
         let (level, payload) = match topic {
-            Topic::Status => (format!("status/{}", self.instance), words::online(self.alarms.values())),
+            Topic::Status => {
+                let of_graph = self.graph_alarms.as_ref().map(report::AlarmText::of_graph).unwrap_or_default();
+                (format!("status/{}", self.instance), words::online(self.alarms.values().chain(&of_graph)))
+            }
             Topic::Person(person) => {
                 let view = self.core.view(person);
                 (format!("people/{}", view.label()), words::person(&view, self.clock.now()))
@@ -262,6 +272,16 @@ impl Bridge {
             }
         }
     }
+}
+
+/// Ready when one of them began or ended.
+async fn changed(alarms: &mut Option<GraphAlarms>) {
+    if let Some(alarms) = alarms
+        && alarms.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// The last will: what the broker says of us when we are gone without a word.

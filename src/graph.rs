@@ -150,13 +150,15 @@ pub struct Failure {
     pub client_request_id: Option<String>,
     /// Graph's name for it.
     pub request_id: Option<String>,
+    /// Where in Microsoft's cloud it was answered (`x-ms-ags-diagnostic`), for Microsoft's support.
+    pub diagnostic: Option<String>,
     /// How long whoever answered wants to be left alone, whatever the status.
     pub retry_after: Option<Duration>,
 }
 
 impl Failure {
     fn new(error: impl Into<String>) -> Self {
-        Failure { error: error.into(), client_request_id: None, request_id: None, retry_after: None }
+        Failure { error: error.into(), client_request_id: None, request_id: None, diagnostic: None, retry_after: None }
     }
 }
 
@@ -379,8 +381,12 @@ impl Inner {
             self.pause.fetch_max((now.mono + pause.min(LONGEST_PAUSE)).as_millis(), Ordering::Relaxed);
         }
         let secrets = token.secrets();
-        let request_id = answer.request_id(&secrets);
-        let failure = Failure { request_id, retry_after, ..Failure::new(answer.describe(&secrets)) };
+        let failure = Failure {
+            request_id: answer.request_id(&secrets),
+            diagnostic: answer.diagnostic(&secrets),
+            retry_after,
+            ..Failure::new(answer.describe(&secrets))
+        };
         Err((outcome, failure))
     }
 }

@@ -13,9 +13,9 @@ use crate::support::mosquitto::Mosquitto;
 use crate::support::{ALICE, BOB, sandbox, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_presence-bridge");
-const CANARY: &str = "sandbox-secret";
+pub const CANARY: &str = "sandbox-secret";
 
-struct Bridge {
+pub struct Bridge {
     child: Child,
     log: Arc<Mutex<String>>,
     _dir: tempfile::TempDir,
@@ -31,8 +31,14 @@ impl Bridge {
     async fn at(broker: &Mosquitto, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("secret"), format!("{CANARY}\n")).unwrap();
+        let text = configuration(broker.port, url, "level = \"trace\"");
+        Bridge::with(dir, &text, arguments, environment).await
+    }
+
+    /// As above, with this configuration and the files of `dir`.
+    pub async fn with(dir: tempfile::TempDir, text: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
         let path = dir.path().join("bridge.toml");
-        std::fs::write(&path, configuration(broker.port, url, "level = \"trace\"")).unwrap();
+        std::fs::write(&path, text).unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["run", "-c"])
             .arg(&path)
@@ -59,12 +65,12 @@ impl Bridge {
         bridge
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// SIGTERM, and how it ended.
-    async fn terminate(mut self) -> (Option<i32>, String) {
+    pub async fn terminate(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let mut code = None;
@@ -86,7 +92,7 @@ impl Drop for Bridge {
     }
 }
 
-fn configuration(port: u16, graph: &str, log: &str) -> String {
+pub fn configuration(port: u16, graph: &str, log: &str) -> String {
     format!(
         r#"
 [graph]
@@ -247,7 +253,7 @@ async fn people_and_status_are_retained_topics() {
     until("offline by last will", || retained(&broker, status).contains("offline")).await;
 }
 
-fn retained(broker: &Mosquitto, topic: &str) -> String {
+pub fn retained(broker: &Mosquitto, topic: &str) -> String {
     let mut child = Command::new(crate::support::mosquitto::program("mosquitto_sub").unwrap())
         .args(["-p", &broker.port.to_string(), "-t", topic, "-C", "1", "-W", "3"])
         .stdout(Stdio::piped())

@@ -1,10 +1,14 @@
 //! The Graph adapter against the sandbox, over real sockets; and against small servers for what the sandbox does not play.
 //! `credentials`: each kind, its rotation and its end. `refusals`: what a user is told. `connections`: HTTP/2, proxies, the
-//! burst. `outcomes`: each row of what Graph may answer.
+//! burst. `outcomes`: each row of what Graph may answer. `program`: all that through the real program, and what it logs.
+//! `configured`: `[graph]` itself. `figures`: what a call costs.
 
+mod configured;
 mod connections;
 mod credentials;
+mod figures;
 mod outcomes;
+mod program;
 mod refusals;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -352,6 +356,7 @@ async fn a_failure_names_the_request_and_the_wait_once() {
         let mut answer =
             json(503, serde_json::json!({ "error": { "code": "ServiceUnavailable", "message": "Later." } }));
         answer.headers_mut().insert("retry-after", "7".parse().unwrap());
+        answer.headers_mut().insert("x-ms-ags-diagnostic", r#"{"ServerInfo":{"Slice":"E"}}"#.parse().unwrap());
         answer
     })
     .await;
@@ -361,6 +366,7 @@ async fn a_failure_names_the_request_and_the_wait_once() {
     assert_eq!(sent.outcome, Outcome::Ambiguous);
     assert_eq!(failure.error, "503 ServiceUnavailable Later.");
     assert_eq!(failure.request_id.as_deref(), Some("id-1"));
+    assert_eq!(failure.diagnostic.as_deref(), Some(r#"{"ServerInfo":{"Slice":"E"}}"#));
     assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
     assert_eq!(failure.client_request_id.unwrap().len(), 36);
     assert!(!failure.error.contains(ALICE));

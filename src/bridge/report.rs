@@ -1,7 +1,7 @@
 //! Notable events of the loop: for each the counter and the log line, in one place, so that they cannot drift.
 //! WARN recovers by itself; ERROR is for somebody to act on.
 
-use crate::graph::{Failure, Sent};
+use crate::graph::{self, Failure, Sent};
 use crate::presence::{Alarm, Applied, Cause, Outcome, PersonId, Presence, Reason, Step};
 use crate::telemetry::Telemetry;
 
@@ -63,6 +63,18 @@ impl AlarmText {
             ),
         };
         AlarmText { name, about, remedy }
+    }
+}
+
+impl AlarmText {
+    /// The words of the alarms that Graph's adapter has raised itself.
+    pub(super) fn of_graph(alarms: &super::GraphAlarms) -> Vec<AlarmText> {
+        let text = |(&name, alarm): (&&'static str, &graph::Alarm)| AlarmText {
+            name,
+            about: Some(alarm.about.clone()),
+            remedy: alarm.remedy,
+        };
+        alarms.borrow().iter().map(text).collect()
     }
 }
 
@@ -138,11 +150,12 @@ fn failed(user: &str, to: &str, outcome: &str, failure: Option<&Failure>, due: O
     let error = failure.map_or("unknown", |failure| &failure.error);
     let client_request_id = failure.and_then(|failure| failure.client_request_id.as_deref());
     let request_id = failure.and_then(|failure| failure.request_id.as_deref());
+    let diagnostic = failure.and_then(|failure| failure.diagnostic.as_deref());
     let retry_after_s = failure.and_then(|failure| failure.retry_after).map(|span| span.as_secs_f64());
     macro_rules! line {
         ($level:ident $(, $times:ident)?) => {
             tracing::$level!(
-                user, to, outcome, error, client_request_id, request_id, retry_after_s, $($times,)?
+                user, to, outcome, error, client_request_id, request_id, diagnostic, retry_after_s, $($times,)?
                 "A call to Graph failed."
             )
         };

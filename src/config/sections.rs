@@ -63,6 +63,14 @@ pub(super) fn secret(
             None
         }
         (Some(at), None) => {
+            if looks_like_a_secret(&at.value) {
+                // Not shown again.
+                section.missing(
+                    file_key,
+                    "what stands there looks like the secret itself: write it into a file, and name that",
+                );
+                return None;
+            }
             let source = SecretSource::File(files.path(section, &at)?);
             if files.check
                 && let Err(problem) = source.read()
@@ -85,6 +93,11 @@ pub(super) fn secret(
         },
         (None, None) => None,
     }
+}
+
+/// As Entra makes them: 40 characters, a tilde among them. A path with a tilde has a slash as well.
+fn looks_like_a_secret(text: &str) -> bool {
+    (32..=64).contains(&text.len()) && text.contains('~') && !text.contains('/')
 }
 
 pub(super) fn file(section: &Section<'_, '_>, name: &'static str, files: &Files<'_>) -> Option<PathBuf> {

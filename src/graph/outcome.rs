@@ -92,6 +92,16 @@ impl Answer {
     /// The name that Graph gave the request, for its support; made fit for a log line in the same way.
     #[must_use]
     pub fn request_id(&self, secrets: &[&SecretString]) -> Option<String> {
-        self.headers.get("request-id").and_then(|id| id.to_str().ok()).map(|id| shown(id, secrets))
+        self.header("request-id", secrets)
+    }
+
+    /// Where in Microsoft's cloud it was answered, in the same way.
+    #[must_use]
+    pub fn diagnostic(&self, secrets: &[&SecretString]) -> Option<String> {
+        self.header("x-ms-ags-diagnostic", secrets)
+    }
+
+    fn header(&self, name: &str, secrets: &[&SecretString]) -> Option<String> {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).map(|value| shown(value, secrets))
     }
 }

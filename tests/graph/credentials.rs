@@ -253,3 +253,13 @@ async fn an_opaque_token_needs_a_client_id_in_the_configuration() {
     let known = Config { client_id: at(&url).client_id, ..opaque };
     assert_eq!(start(known).0.send(call(SET)).await.outcome, Outcome::Accepted);
 }
+
+#[tokio::test]
+async fn each_clouds_token_is_asked_for_its_own_graph() {
+    for graph in ["https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us/"] {
+        let entra = Entra::start().await;
+        let (graph_of_cloud, _) = start(Config { graph_url: graph.to_owned(), ..at(&entra.url) });
+        assert!(graph_of_cloud.claims().await.is_ok());
+        assert_eq!(entra.shown()[0].fields["scope"], format!("{}/.default", graph.trim_end_matches('/')));
+    }
+}

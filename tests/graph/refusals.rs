@@ -1,6 +1,8 @@
 //! What a user is told when there is no token, or none that is good; and that nobody storms the token endpoint.
 #![allow(clippy::disallowed_methods, reason = "a stopwatch needs a clock of its own")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -126,6 +128,28 @@ async fn short_lived_tokens_do_not_storm() {
     }
     assert!(started.elapsed() >= Duration::from_secs(3), "at most one a second");
     assert!(calls > 20, "{calls} calls");
+}
+
+#[tokio::test]
+async fn fault_40_a_graph_that_refuses_every_token_costs_one_a_second() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let url = server(move |request| {
+        let counted = Arc::clone(&counted);
+        async move {
+            match request.uri().path().ends_with("/token") {
+                true => super::token_answer(&format!("token-{}", counted.fetch_add(1, Ordering::SeqCst))),
+                false => super::json(401, json!({ "error": { "code": "InvalidAuthenticationToken", "message": "" } })),
+            }
+        }
+    })
+    .await;
+    let started = Instant::now();
+    let (graph, _) = start(at(&url));
+    while asked.load(Ordering::SeqCst) < 4 {
+        assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Unauthorised);
+    }
+    assert!(started.elapsed() >= Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -34,8 +34,11 @@ pub struct Server {
     state: Arc<State>,
 }
 
+type Told = Box<dyn Fn() + Send + Sync>;
+
 #[derive(Default)]
 struct State {
+    told: Mutex<Option<Told>>,
     connections: AtomicUsize,
     calls: AtomicUsize,
     plays: Mutex<VecDeque<Play>>,
@@ -80,6 +83,11 @@ impl Server {
         self.state.calls.load(Ordering::SeqCst)
     }
 
+    /// To be told of each call.
+    pub fn on_call(&self, told: impl Fn() + Send + Sync + 'static) {
+        *self.state.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(told));
+    }
+
     pub fn headers(&self) -> HeaderMap {
         self.state.headers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -100,6 +108,9 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>,
             continue;
         }
         state.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(told) = &*state.told.lock().unwrap_or_else(PoisonError::into_inner) {
+            told();
+        }
         let headers = request.headers().clone();
         *state.headers.lock().unwrap_or_else(PoisonError::into_inner) = headers;
         let play = state.plays.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
