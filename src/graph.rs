@@ -199,6 +199,9 @@ struct Ask<'a> {
     largest: usize,
 }
 
+/// An attempt that did not end as wished.
+type Missed = (Outcome, Box<Failure>);
+
 /// How far an attempt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -301,7 +304,7 @@ impl Inner {
         let ended = tokio::time::timeout(self.attempt, self.attempt(ask, &id, &mut stage)).await;
         let (outcome, failure) = match ended {
             Ok(Ok(body)) => return (Outcome::Accepted, Ok(body)),
-            Ok(Err(failed)) => failed,
+            Ok(Err((outcome, failure))) => (outcome, *failure),
             Err(_) => match stage {
                 Stage::Token => (Outcome::NotSent, Failure::new("there was no token in time")),
                 Stage::Room => (Outcome::NotSent, Failure::new("Graph is slow: earlier calls took all the time")),
@@ -312,8 +315,8 @@ impl Inner {
         (outcome, Err(Failure { client_request_id, ..failure }))
     }
 
-    async fn attempt(&self, ask: &Ask<'_>, id: &str, stage: &mut Stage) -> Result<Vec<u8>, (Outcome, Failure)> {
-        let not_sent = |error: String| (Outcome::NotSent, Failure::new(error));
+    async fn attempt(&self, ask: &Ask<'_>, id: &str, stage: &mut Stage) -> Result<Vec<u8>, Missed> {
+        let not_sent = |error: String| (Outcome::NotSent, Box::new(Failure::new(error)));
         let token = self.tokens.get().await.map_err(|why| not_sent(format!("there is no token: {}", why.error)))?;
         let session_id = token.claims.as_ref().and_then(|claims| claims.client_id.as_ref()).or(self.client_id.as_ref());
         let session_id = session_id.ok_or_else(|| not_sent(NO_SESSION_ID.to_owned()))?;
@@ -333,14 +336,8 @@ impl Inner {
     }
 
     /// The request and its answer, whoever gave it.
-    async fn exchange(
-        &self,
-        ask: &Ask<'_>,
-        token: &Token,
-        id: &str,
-        body: Option<String>,
-    ) -> Result<Answer, (Outcome, Failure)> {
-        let ambiguous = |error: &str| (Outcome::Ambiguous, Failure::new(error));
+    async fn exchange(&self, ask: &Ask<'_>, token: &Token, id: &str, body: Option<String>) -> Result<Answer, Missed> {
+        let ambiguous = |error: &str| (Outcome::Ambiguous, Box::new(Failure::new(error)));
         let (number, client) = self.pool.current();
         let url = format!("{}{}", self.base, ask.path);
         let request = match body {
@@ -356,7 +353,7 @@ impl Inner {
         let response = response.map_err(|error| {
             let outcome = if error.is_connect() { Outcome::NotSent } else { Outcome::Ambiguous };
             // The address holds the object id; the log names people by their labels.
-            (outcome, Failure::new(shown(&chain(&error.without_url()), &token.secrets())))
+            (outcome, Box::new(Failure::new(shown(&chain(&error.without_url()), &token.secrets()))))
         })?;
         self.pool.heard(response.version());
         let answer = read_within(response, ask.largest, self.attempt.mul_f64(REST)).await;
@@ -367,7 +364,7 @@ impl Inner {
         Ok(answer)
     }
 
-    fn judge(&self, ask: &Ask<'_>, token: &Token, answer: Answer) -> Result<Vec<u8>, (Outcome, Failure)> {
+    fn judge(&self, ask: &Ask<'_>, token: &Token, answer: Answer) -> Result<Vec<u8>, Missed> {
         let now = self.clock.now();
         self.skew.note(&answer.headers, now.wall);
         let outcome = answer.outcome(ask.clear, token.role_missing, now.wall);
@@ -387,7 +384,7 @@ impl Inner {
             retry_after,
             ..Failure::new(answer.describe(&secrets))
         };
-        Err((outcome, failure))
+        Err((outcome, Box::new(failure)))
     }
 }
 
