@@ -261,7 +261,7 @@ async fn no_token_is_an_alarm_in_the_retained_status() {
 
 const BURST: &str = r#"
 [presence]
-rate = 250.0
+rate = 150.0
 [[rule]]
 topic = "burst"
 format = "json"
@@ -276,7 +276,7 @@ off = ["idle"]
 #[tokio::test]
 async fn a_burst_of_1000_due_calls_keeps_the_budget_and_uses_few_connections() {
     const PEOPLE: usize = 1_000;
-    const RATE: usize = 250;
+    const RATE: usize = 150;
     let Some(broker) = Mosquitto::start("graph burst", "").await else { return };
     let arrivals = Arc::new(Mutex::new(Vec::<Mono>::new()));
     let server = Server::start(100, Duration::from_millis(50)).await;
@@ -301,13 +301,13 @@ async fn a_burst_of_1000_due_calls_keeps_the_budget_and_uses_few_connections() {
     until("everybody is called for", || server.calls() >= PEOPLE).await;
     let times = arrivals.lock().unwrap().clone();
     assert_eq!(times.len(), PEOPLE, "one call each");
-    // The bucket lets out 60 at once and then its rate; the first wait for the connection, at most half a second.
+    // The bucket lets out 60 at once and then its rate; on the way calls may be held up and bunch, by two seconds at most.
     for (first, from) in times.iter().enumerate() {
         let within = times[first..].iter().take_while(|at| at.since(*from) <= Duration::from_secs(1)).count();
-        assert!(within <= 60 + RATE + RATE / 2, "{within} calls in a second from call {first} on");
+        assert!(within <= 60 + RATE * 3, "{within} calls in a second from call {first} on");
     }
     let lasted = times[PEOPLE - 1].since(times[0]);
-    assert!(lasted >= Duration::from_millis(3_760 - 500), "940 calls at 250/s, {lasted:?}");
+    assert!(lasted >= Duration::from_millis(6_266 - 2_000), "940 calls at 150/s, {lasted:?}");
     assert!(server.connections() <= 10, "{} connections", server.connections());
     assert!(!bridge.log().contains("A call to Graph failed."), "{}", bridge.log());
 }
