@@ -388,7 +388,8 @@ impl Inner {
     }
 }
 
-const NO_SESSION_ID: &str = "the token does not say whose it is: give client_id in [graph], the Application (client) ID of the application or identity";
+const NO_SESSION_ID: &str = "the token does not say whose it is: give client_id in [graph], the Application (client) ID of \
+                             the application or identity";
 
 /// As [`read`], for at most this time: what is missing then counts as cut off.
 async fn read_within(response: reqwest::Response, largest: usize, limit: Duration) -> Option<Answer> {

@@ -96,16 +96,13 @@ fn id(
 
 fn strangers(section: &Section<'_, '_>, kind: Kind) {
     for (name, of) in KEYS {
-        if of != kind && section.has(name) {
-            let at = section.text(name);
+        if section.has(name)
+            && of != kind
+            && let Some(at) = section.text(name)
+        {
             let named = KINDS.iter().find(|(_, kind)| *kind == of).map_or("", |(name, _)| name);
-            if let Some(at) = at {
-                section.problem(
-                    &at,
-                    format!("is for credential = \"{named}\" only"),
-                    format!("remove it, or set credential = \"{named}\""),
-                );
-            }
+            let hint = format!("remove it, or set credential = \"{named}\"");
+            section.problem(&at, format!("is for credential = \"{named}\" only"), hint);
         }
     }
 }

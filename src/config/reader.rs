@@ -74,14 +74,22 @@ impl<'r, 'i> Section<'r, 'i> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    fn asked(&self, name: &'static str) {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&name) {
+            asked.push(name);
+        }
+    }
+
     fn find(&self, name: &'static str) -> Option<At<&'r DeValue<'i>>> {
-        self.asked.borrow_mut().push(name);
+        self.asked(name);
         let (_, _, value, span) = self.entries.iter().find(|(key, ..)| *key == name)?;
         Some(At { value: *value, span: span.clone(), key: self.key(name) })
     }
 
     /// Whether the key is there, whatever it holds.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &'static str) -> bool {
+        self.asked(name);
         self.entries.iter().any(|(key, ..)| *key == name)
     }
 
@@ -166,7 +174,6 @@ impl<'r, 'i> Section<'r, 'i> {
 
     pub(super) fn required(&self, name: &'static str, hint: &str) -> Option<At<String>> {
         if !self.has(name) {
-            self.asked.borrow_mut().push(name);
             self.missing(name, hint);
             return None;
         }

@@ -1,5 +1,5 @@
-//! Entra's error numbers that people meet, with what they mean and what to do. For hints only: Microsoft may change them,
-//! so nothing else depends on them.
+//! Entra's error numbers that people meet, with what they mean and what to do, from Microsoft's reference of error codes and
+//! from what users report. For hints only: Microsoft may change them, so nothing else depends on them.
 
 /// What a number means, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,17 +32,16 @@ impl Alarms {
         self.on.subscribe()
     }
 
-    /// Begins, or goes on with other words.
+    /// Begins, or goes on in other words (a trace id is another each time). Another remedy is another trouble, and is told.
     pub(super) fn begin(&self, name: &'static str, about: String, remedy: &'static str) {
         let alarm = Alarm { about, remedy };
         self.on.send_if_modified(|on| {
-            if on.get(name) == Some(&alarm) {
-                return false;
+            let before = on.insert(name, alarm.clone());
+            if before.as_ref().is_none_or(|before| before.remedy != remedy) {
+                let _due = self.telemetry.count("alarm", name);
+                tracing::error!(alarm = name, about = alarm.about, remedy, "Alarm.");
             }
-            let _due = self.telemetry.count("alarm", name);
-            tracing::error!(alarm = name, about = alarm.about, remedy, "Alarm.");
-            on.insert(name, alarm);
-            true
+            before.as_ref() != Some(&alarm)
         });
     }
 

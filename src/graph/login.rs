@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::secret::redact;
 
 /// azure_identity insists on https; what it sends here goes to the plain port on loopback all the same.
-pub(super) const PLAIN: &str = "https://login.invalid";
+const PLAIN: &str = "https://login.invalid";
 /// Where a virtual machine asks for its identity.
 const METADATA: &str = "169.254.169.254";
 
@@ -71,7 +71,7 @@ impl Login {
         let asked = request.url();
         let ours = match asked.host_str() {
             Some(METADATA) => self.custom,
-            host => host.is_some_and(|host| PLAIN.ends_with(host)),
+            host => host == PLAIN.strip_prefix("https://"),
         };
         if !ours {
             return asked.clone();

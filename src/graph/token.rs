@@ -40,6 +40,10 @@ const APART: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(5);
 /// Failures in a row, without a token, that are an alarm although they may pass by themselves.
 const ALARMING: u32 = 5;
+const REPLACE: &str =
+    "make a new one in the app registration and put it in the place of the old one; no restart is needed";
+const REPLACE_NOW: &str =
+    "it is refused from now on: make a new one in the app registration and put it in its place; no restart is needed";
 const SET_CLOCK: &str = "set this machine's clock: timedatectl set-ntp true";
 
 /// Why there is no token, in words that hold no secret, whoever wrote them.
@@ -216,6 +220,11 @@ impl Keeper {
         let wall = clock.real_wall().as_millis() / 1000;
         self.judge_clock();
         let life = Duration::from_secs(u64::try_from(got.expires_on.unix_timestamp() - wall).unwrap_or(0));
+        if life.is_zero() {
+            // A machine's identity is told when its token ends by the clock, not after how long.
+            let error = "the token that was given has ended already: this machine's clock is ahead".to_owned();
+            return Err((NoToken { error, remedy: SET_CLOCK, permanent: false, code: None }, None));
+        }
         let claims = Claims::of(got.token.secret());
         let role_missing = claims.as_ref().is_some_and(|claims| !claims.has_role());
         self.judge_claims(claims.as_ref());
@@ -261,15 +270,11 @@ impl Keeper {
     }
 
     fn judge_expiry(&mut self, ends: Timestamp) {
-        const REMEDY: &str =
-            "make a new one in the app registration and put it in the place of the old one; no restart needed";
-        let now = self.parts.clock.real_wall();
-        let Some(stage) = self.expiry.judge(ends, now) else {
-            if super::expiry_stage(ends, now).is_none_or(|stage| stage > 1) {
-                self.parts.alarms.end("credential_ends");
-            }
-            return;
-        };
+        let (now, alarms) = (self.parts.clock.real_wall(), &self.parts.alarms);
+        if super::expiry_stage(ends, now).is_none_or(|stage| stage > 1) {
+            alarms.end("credential_ends");
+        }
+        let Some(stage) = self.expiry.judge(ends, now) else { return };
         let reason = match stage {
             0 => "ended",
             1 => "ends_in_a_day",
@@ -278,18 +283,12 @@ impl Keeper {
         };
         let _due = self.parts.telemetry.count("credential", reason);
         let (credential, date) = (self.parts.config.credential.name(), utc(ends));
-        let words = if stage == 0 { "has ended" } else { "ends" };
-        if stage > 1 {
-            self.parts.alarms.end("credential_ends");
-            tracing::warn!(
-                credential,
-                ends = date,
-                days = stage,
-                remedy = REMEDY,
-                "The credential for Graph ends soon."
-            );
-        } else {
-            self.parts.alarms.begin("credential_ends", format!("The {credential} {words} on {date}."), REMEDY);
+        match stage {
+            0 => alarms.begin("credential_ends", format!("The {credential} ended on {date}."), REPLACE_NOW),
+            1 => alarms.begin("credential_ends", format!("The {credential} ends on {date}."), REPLACE),
+            days => {
+                tracing::warn!(credential, ends = date, days, remedy = REPLACE, "The credential for Graph ends soon.");
+            }
         }
     }
 

@@ -232,6 +232,16 @@ async fn a_metadata_service_that_refuses_is_asked_once_an_attempt() {
 }
 
 #[tokio::test]
+async fn a_token_that_has_ended_already_is_blamed_on_the_clock() {
+    let entra = Entra::start().await;
+    entra.book().life = Duration::ZERO; // by a clock that is ahead
+    let (graph, telemetry) = start(config(&entra, Credential::ManagedIdentity));
+    let why = graph.claims().await.unwrap_err();
+    assert!(why.error.contains("clock is ahead") && why.remedy.contains("clock") && !why.permanent, "{why:?}");
+    assert_eq!(telemetry.total("token", "failed"), 1);
+}
+
+#[tokio::test]
 async fn an_opaque_token_needs_a_client_id_in_the_configuration() {
     let url = crate::support::server(|request| async move {
         if request.uri().path().starts_with("/metadata") {
