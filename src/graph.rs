@@ -332,7 +332,7 @@ impl Inner {
         *stage = Stage::Sent;
         let body = ask.body.map(|body| body(session_id));
         let answer = self.exchange(ask, &token, id, body).await?;
-        self.judge(ask, &token, answer)
+        self.judge(ask, &token, id, answer)
     }
 
     /// The request and its answer, whoever gave it.
@@ -364,12 +364,18 @@ impl Inner {
         Ok(answer)
     }
 
-    fn judge(&self, ask: &Ask<'_>, token: &Token, answer: Answer) -> Result<Vec<u8>, Missed> {
+    fn judge(&self, ask: &Ask<'_>, token: &Token, id: &str, answer: Answer) -> Result<Vec<u8>, Missed> {
         let now = self.clock.now();
         self.skew.note(&answer.headers, now.wall);
         let outcome = answer.outcome(ask.clear, token.role_missing, now.wall);
+        let secrets = token.secrets();
         match outcome {
-            Outcome::Accepted => return Ok(answer.body),
+            Outcome::Accepted => {
+                // 200 and nothing to see is a question for Microsoft's support, who ask for this.
+                let request_id = answer.request_id(&secrets);
+                tracing::debug!(client_request_id = id, request_id, "Accepted by Graph.");
+                return Ok(answer.body);
+            }
             Outcome::Unauthorised | Outcome::Forbidden { .. } => self.tokens.discard(token.generation),
             _ => {}
         }
@@ -377,7 +383,6 @@ impl Inner {
         if let (503, true, Some(pause)) = (answer.status, answer.is_by_graph(), retry_after) {
             self.pause.fetch_max((now.mono + pause.min(LONGEST_PAUSE)).as_millis(), Ordering::Relaxed);
         }
-        let secrets = token.secrets();
         let failure = Failure {
             request_id: answer.request_id(&secrets),
             diagnostic: answer.diagnostic(&secrets),

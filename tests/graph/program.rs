@@ -172,7 +172,11 @@ async fn app_services_identity_is_asked_directly_whatever_proxy_the_environment_
     );
     assert_eq!(shown.fields["api-version"], "2019-08-01");
     assert_eq!(entra.book().calls[0]["sessionId"], IDENTITY);
-    assert!(!bridge.terminate().await.1.contains("app-service-header"));
+    until("both names of the request", || bridge.log().contains("Accepted by Graph.")).await;
+    let (_, log) = bridge.terminate().await;
+    let line = log.lines().find(|line| line.contains("Accepted by Graph.")).unwrap();
+    assert!(line.contains("client_request_id=") && line.contains("request_id=\"id-1\""), "{line}");
+    assert!(!log.contains("app-service-header"));
 }
 
 #[tokio::test]
