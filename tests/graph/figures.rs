@@ -34,8 +34,9 @@ fn cpu(name: &str) -> f64 {
         let Ok(stat) = std::fs::read_to_string(task.join("stat")) else { continue };
         let (head, rest) = stat.rsplit_once(')').unwrap();
         if head.ends_with(&format!("({name}")) {
-            let fields: Vec<u64> = rest.split_whitespace().filter_map(|field| field.parse().ok()).collect();
-            ticks += fields[10] + fields[11]; // utime, stime
+            let fields: Vec<&str> = rest.split_whitespace().collect(); // from the third field on
+            let number = |field: &str| field.parse::<u64>().unwrap();
+            ticks += number(fields[11]) + number(fields[12]); // utime, stime
         }
     }
     ticks as f64 * 10.0
@@ -81,7 +82,8 @@ fn figures() {
     let bare = bare(&ca);
     let url = format!("{}/v1.0/users/{ALICE}/presence/setPresence", server.url());
     let body = r#"{"sessionId":"bbbbbbbb-0000-4000-8000-000000000002","availability":"Busy","activity":"InACall","expirationDuration":"PT5M"}"#;
-    for round in 0..ROUNDS {
+    for round in 1..=ROUNDS {
+        let before = server.connections();
         let (client, url) = (bare.clone(), url.clone());
         let (rate, cost) = measure(&clients, move || {
             let post =
@@ -92,6 +94,7 @@ fn figures() {
                 answer.bytes().await.unwrap();
             }
         });
+        let opened = server.connections();
         let graph = graph.clone();
         let (ours, our_cost) = measure(&clients, move || {
             let graph = graph.clone();
@@ -100,8 +103,8 @@ fn figures() {
         println!(
             "round {round}: bare {rate:.0} calls/s, {cost:.0} ms CPU per 1,000; bridge {ours:.0} calls/s, {our_cost:.0} ms"
         );
+        println!("  connections opened: bare {}, bridge {}", opened - before, server.connections() - opened);
     }
-    println!("connections: {}", server.connections());
 }
 
 fn bare(ca: &[u8]) -> reqwest::Client {
