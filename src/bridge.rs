@@ -7,21 +7,20 @@
 pub mod report;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Timer};
-use crate::graph::{self, Body, Call, Graph, Sent};
+use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
     Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Presence, Publish, SourceId,
     Ticket,
 };
-use crate::telemetry::Telemetry;
+use crate::telemetry::{AlarmWatch, Telemetry};
 
 /// Messages handled before the outcomes and timers get their turn again.
 const BATCH: usize = 256;
@@ -59,13 +58,9 @@ pub struct Bridge {
     graph: Option<Graph>,
     calls: JoinSet<Done>,
     unpublished: BTreeSet<Topic>,
-    alarms: BTreeMap<Alarm, report::AlarmText>,
-    graph_alarms: Option<GraphAlarms>,
+    alarms: AlarmWatch,
     connected: bool,
 }
-
-/// The alarms that are Graph's adapter's own: tokens, credentials, the clock.
-type GraphAlarms = watch::Receiver<BTreeMap<&'static str, graph::Alarm>>;
 
 /// Retained topics of ours whose content is out of date at the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,16 +89,15 @@ impl Bridge {
             core,
             timer: clock.timer(),
             clock,
-            telemetry,
             topic_prefix,
             instance,
             mqtt,
             events,
-            graph_alarms: graph.as_ref().map(Graph::alarms),
             graph,
             calls: JoinSet::new(),
             unpublished: BTreeSet::new(),
-            alarms: BTreeMap::new(),
+            alarms: telemetry.watch_alarms(),
+            telemetry,
             connected: false,
         }
     }
@@ -122,8 +116,10 @@ impl Bridge {
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
+                () = self.alarms.changed() => {
+                    self.unpublished.insert(Topic::Status);
+                }
                 permit = self.mqtt.permit(), if publish => self.publish(permit),
-                () = changed(&mut self.graph_alarms) => { self.unpublished.insert(Topic::Status); }
                 () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }
         };
@@ -159,7 +155,7 @@ impl Bridge {
                 };
                 let handled = self.core.handle_publish(now, SourceId(0), &publish);
                 for step in handled.steps {
-                    report::step(&self.telemetry, &incoming.topic, step);
+                    self.telemetry.tell(&report::Message { topic: &incoming.topic, result: step.result });
                     if step.result == Ok(Applied::Changed) {
                         self.unpublished.extend(step.person.map(Topic::Person)); // its list of shares
                     }
@@ -177,7 +173,14 @@ impl Bridge {
         self.core.handle_outcome(self.clock.now(), done.ticket, done.sent.outcome);
         let view = self.core.view(done.person);
         let because = words::because(&view);
-        report::outcome(&self.telemetry, view.label(), &done.from, done.to, done.cause, &because, &done.sent);
+        self.telemetry.tell(&report::CallEnded {
+            user: view.label(),
+            from: &done.from,
+            to: done.to,
+            cause: done.cause,
+            because: &because,
+            sent: &done.sent,
+        });
     }
 
     /// Everything the core asks for.
@@ -217,24 +220,19 @@ impl Bridge {
         });
     }
 
-    fn alarm(&mut self, alarm: Alarm, on: bool) {
-        let text = report::AlarmText::of(alarm, |person| self.core.person(person).label.to_string());
-        report::alarm(&self.telemetry, &text, on);
+    fn alarm(&self, alarm: Alarm, on: bool) {
+        let text = report::words_for(alarm, |person| self.core.person(person).label.to_string());
         if on {
-            self.alarms.insert(alarm, text);
+            self.telemetry.raise(text);
         } else {
-            self.alarms.remove(&alarm);
+            self.telemetry.end(text.name, text.about.as_deref());
         }
-        self.unpublished.insert(Topic::Status);
     }
 
     fn publish(&mut self, permit: Option<mqtt::Permit>) {
         let (Some(permit), Some(topic)) = (permit, self.unpublished.pop_first()) else { return };
         let (level, payload) = match topic {
-            Topic::Status => {
-                let of_graph = self.graph_alarms.as_ref().map(report::AlarmText::of_graph).unwrap_or_default();
-                (format!("status/{}", self.instance), words::online(self.alarms.values().chain(&of_graph)))
-            }
+            Topic::Status => (format!("status/{}", self.instance), words::online(&self.telemetry.alarms())),
             Topic::Person(person) => {
                 let view = self.core.view(person);
                 (format!("people/{}", view.label()), words::person(&view, self.clock.now()))
@@ -272,16 +270,6 @@ impl Bridge {
             }
         }
     }
-}
-
-/// Ready when one of them began or ended.
-async fn changed(alarms: &mut Option<GraphAlarms>) {
-    if let Some(alarms) = alarms
-        && alarms.changed().await.is_ok()
-    {
-        return;
-    }
-    std::future::pending().await
 }
 
 /// The last will: what the broker says of us when we are gone without a word.

@@ -2,16 +2,19 @@
 
 use serde_json::json;
 
-use super::report::AlarmText;
 use crate::presence::{Deadline, Held, Level, Mono, Now, ShareView, Timestamp, View};
+use crate::telemetry::AlarmText;
 
 /// The retained status of a bridge that is gone.
 pub(super) const OFFLINE: &str = r#"{"state":"offline"}"#;
 
-pub(super) fn online<'a>(alarms: impl Iterator<Item = &'a AlarmText>) -> String {
-    let alarms: Vec<_> =
-        alarms.map(|alarm| json!({ "alarm": alarm.name, "about": alarm.about, "remedy": alarm.remedy })).collect();
+pub(super) fn online(alarms: &[AlarmText]) -> String {
+    let alarms = self::alarms(alarms);
     json!({ "state": "online", "version": env!("CARGO_PKG_VERSION"), "alarms": alarms }).to_string()
+}
+
+pub(super) fn alarms(alarms: &[AlarmText]) -> Vec<serde_json::Value> {
+    alarms.iter().map(|alarm| json!({ "alarm": alarm.name, "about": alarm.about, "remedy": alarm.remedy })).collect()
 }
 
 /// A person, for busy lights and dashboards. `until`: the ends of the shares in `on`, if nothing more is heard; a renewal
