@@ -4,6 +4,9 @@
 //! Order matters in one respect: a message is acknowledged after the core has handled it, never before, so that a
 //! message that arrives while the process dies is delivered again.
 
+mod lookup;
+mod people;
+pub mod reload;
 pub mod report;
 mod words;
 
@@ -11,14 +14,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Timer};
+use crate::config::PeopleSection;
 use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
-    Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Presence, Publish, SourceId,
-    Ticket,
+    Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Policy, Presence, Publish,
+    SourceId, Ticket,
 };
 use crate::telemetry::{AlarmWatch, Telemetry};
 
@@ -43,6 +48,8 @@ pub struct Parts {
     pub mqtt: (mqtt::Handle, mqtt::Events),
     /// The tenant; `None` decides, logs and publishes, but calls nobody.
     pub graph: Option<Graph>,
+    /// How people are listed, and changes of that; `None`: who is listed now is listed for good.
+    pub reload: Option<(PeopleSection, mpsc::Receiver<reload::News>)>,
 }
 
 /// The running bridge.
@@ -57,6 +64,9 @@ pub struct Bridge {
     events: mqtt::Events,
     graph: Option<Graph>,
     calls: JoinSet<Done>,
+    policy: Policy,
+    listing: people::Listing,
+    news: mpsc::Receiver<reload::News>,
     unpublished: BTreeSet<Topic>,
     alarms: AlarmWatch,
     connected: bool,
@@ -83,18 +93,23 @@ impl Bridge {
     /// Ready to run; nothing has been sent yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph } = parts;
+        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph, reload } = parts;
+        let (section, news) = reload.unwrap_or_else(|| (PeopleSection::default(), mpsc::channel(1).1));
+        let policy = plan.policy.clone();
         let core = Core::new(clock.now(), plan);
         Bridge {
             core,
             timer: clock.timer(),
             clock,
+            policy,
             topic_prefix,
             instance,
             mqtt,
             events,
             graph,
             calls: JoinSet::new(),
+            listing: people::Listing::new(section),
+            news,
             unpublished: BTreeSet::new(),
             alarms: telemetry.watch_alarms(),
             telemetry,
@@ -108,7 +123,7 @@ impl Bridge {
         let on_stop = loop {
             self.perform();
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
-            let publish = self.connected && !self.unpublished.is_empty();
+            let publish = self.connected && !(self.unpublished.is_empty() && self.listing.gone.is_empty());
             tokio::select! {
                 policy = &mut stop => break policy,
                 event = self.events.next() => match event {
@@ -116,6 +131,7 @@ impl Bridge {
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
+                Some(news) = self.news.recv() => self.learn(news),
                 () = self.alarms.changed() => {
                     self.unpublished.insert(Topic::Status);
                 }
@@ -230,16 +246,27 @@ impl Bridge {
     }
 
     fn publish(&mut self, permit: Option<mqtt::Permit>) {
-        let (Some(permit), Some(topic)) = (permit, self.unpublished.pop_first()) else { return };
-        let (level, payload) = match topic {
-            Topic::Status => (format!("status/{}", self.instance), words::online(&self.telemetry.alarms())),
-            Topic::Person(person) => {
-                let view = self.core.view(person);
-                (format!("people/{}", view.label()), words::person(&view, self.clock.now()))
-            }
-        };
+        let Some(permit) = permit else { return };
+        let Some((level, payload)) = self.next_to_publish() else { return };
         let topic = format!("{}/{level}", self.topic_prefix);
         permit.publish(mqtt::Message { topic, payload: payload.into(), retain: true });
+    }
+
+    /// Topic below the prefix, and payload; an empty one deletes what the broker retains.
+    fn next_to_publish(&mut self) -> Option<(String, String)> {
+        while let Some(topic) = self.unpublished.pop_first() {
+            match topic {
+                Topic::Status => {
+                    return Some((format!("status/{}", self.instance), words::online(&self.telemetry.alarms())));
+                }
+                Topic::Person(person) if self.listing.unlisted.contains(&person) => {} // its topic is gone or another's
+                Topic::Person(person) => {
+                    let view = self.core.view(person);
+                    return Some((format!("people/{}", view.label()), words::person(&view, self.clock.now())));
+                }
+            }
+        }
+        self.listing.gone.pop_first().map(|label| (format!("people/{label}"), String::new()))
     }
 
     async fn stop(mut self, policy: OnStop) {

@@ -100,15 +100,24 @@ impl Telemetry {
 
     /// An alarm begins: counted, logged, and open from now on. One that is open already only takes the new words.
     pub fn raise(&self, alarm: AlarmText) {
+        self.open(alarm, false);
+    }
+
+    /// As [`Telemetry::raise`], but one that is open already is told again: there is something else to do now.
+    pub fn raise_anew(&self, alarm: AlarmText) {
+        self.open(alarm, true);
+    }
+
+    fn open(&self, alarm: AlarmText, tell: bool) {
         let key = (alarm.name, alarm.about.clone());
-        let mut began = false;
+        let mut tell = tell;
         self.inner.alarms.send_if_modified(|open| {
             let before = open.insert(key, alarm.clone());
-            began = before.is_none();
+            tell |= before.is_none();
             before.as_ref() != Some(&alarm)
         });
-        if began {
-            let _line_below_in_any_case = self.count("alarm", alarm.name);
+        if tell {
+            let _due = self.count("alarm", alarm.name); // each has its line
             let about = alarm.about.as_deref().unwrap_or("-");
             tracing::error!(alarm = alarm.name, about, remedy = &*alarm.remedy, "Alarm.");
         }

@@ -15,7 +15,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("mqtt", &["presence", "clock", "telemetry", "secret", "tls"]),
     ("graph", &["presence", "clock", "telemetry", "secret", "tls"]),
     ("config", &["presence", "secret", "tls"]),
-    ("bridge", &["presence", "mqtt", "graph", "telemetry", "clock", "config"]),
+    ("admin", &["presence", "clock", "telemetry"]),
+    ("bridge", &["presence", "mqtt", "graph", "admin", "telemetry", "clock", "config"]),
     ("main", &["cli"]),
 ];
 

@@ -5,7 +5,11 @@ pub mod entra;
 #[cfg(feature = "sandbox")]
 pub mod fake_broker;
 #[cfg(feature = "sandbox")]
+pub mod fake_graph;
+#[cfg(feature = "sandbox")]
 pub mod h2;
+#[cfg(feature = "sandbox")]
+pub mod live;
 #[cfg(feature = "sandbox")]
 pub mod mosquitto;
 pub mod plan;

@@ -9,6 +9,7 @@
 //! * `small_worlds`: every path of one person to a depth, healed, must come right.
 //! * `renewals`: the short cut of repeats, against a core without it.
 //! * `rules`, `configuration`: mapping and configuration files.
+//! * `people`: who is listed, and changes of that under a running bridge.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
@@ -41,6 +42,8 @@ mod lifecycle;
 mod mqtt;
 mod queue;
 mod renewals;
+#[cfg(feature = "sandbox")]
+mod people;
 #[cfg(feature = "sandbox")]
 mod rules;
 mod rush;

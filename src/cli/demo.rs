@@ -154,7 +154,7 @@ async fn play(args: &Args, mut config: Config) -> Result<(), String> {
     let people: Vec<(String, String)> =
         config.plan.people.iter().map(|person| (person.label.to_string(), person.object_id.to_string())).collect();
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let bridge = run::connect(config, clock.clone(), false)?;
+    let bridge = run::connect(config, clock.clone(), false, None)?;
     let bridge = tokio::spawn(bridge.run(async move { stopped.await.unwrap_or(OnStop::Clear) }));
     println!("Simulated Graph at {}, embedded broker at mqtt://127.0.0.1:{port}.", stand_ins.graph_url());
     // Log lines between would tear the table apart.

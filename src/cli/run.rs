@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::{ConfigArg, block_on, finish, load, logs};
-use crate::bridge::{self, Bridge, Parts};
+use crate::bridge::{self, Bridge, Parts, reload};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::graph::{self, Graph};
@@ -51,22 +53,29 @@ pub fn run(args: &Args) -> ExitCode {
 #[allow(unused_mut, reason = "changed only where the sandbox is built in")]
 async fn start(args: &Args, mut config: Config) -> Result<(), String> {
     let clock = Clock::live();
+    let source = reload::Source::new(&args.config.config, &config);
     #[cfg(feature = "sandbox")]
     let _stand_in = match args.sandbox {
         Some(what) => Some(stand_in(what, &clock, &mut config).await?),
         None => None,
     };
     let on_stop = config.on_stop;
-    let bridge = connect(config, clock, args.dry_run)?;
+    let bridge = connect(config, clock, args.dry_run, Some((source, hangups()?)))?;
     bridge.run(stop(on_stop)).await;
     Ok(())
 }
 
-/// Starts adapters and core; nothing is connected yet when it returns.
+/// Starts adapters and core; nothing is connected yet when it returns. `source`: what is looked at for changes, and hints
+/// that there may be one.
 ///
 /// # Errors
 /// A file that the configuration names cannot be used.
-pub fn connect(config: Config, clock: Clock, dry_run: bool) -> Result<Bridge, String> {
+pub fn connect(
+    config: Config,
+    clock: Clock,
+    dry_run: bool,
+    source: Option<(reload::Source, mpsc::Receiver<()>)>,
+) -> Result<Bridge, String> {
     let telemetry = Telemetry::new(clock.clone());
     let people = config.plan.people.len();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), people, dry_run, "Starting.");
@@ -79,7 +88,26 @@ pub fn connect(config: Config, clock: Clock, dry_run: bool) -> Result<Bridge, St
     let mqtt = mqtt::start(mqtt_config(&config, will), clock.clone(), telemetry.clone())?;
     let plan = Arc::new(config.plan);
     let topic_prefix = config.topic_prefix;
-    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph }))
+    let reload = source.map(|(source, hangups)| {
+        let people = source.people().clone();
+        (people, reload::start(source, graph.clone(), clock.clone(), telemetry.clone(), hangups))
+    });
+    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph, reload }))
+}
+
+/// SIGHUP: look for changes now.
+fn hangups() -> Result<mpsc::Receiver<()>, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut signals = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP cannot be heard: {error}"))?;
+    let (told, hangups) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            if told.try_send(()).is_err() && told.is_closed() {
+                return;
+            }
+        }
+    });
+    Ok(hangups)
 }
 
 /// What the adapter needs of `[graph]`.

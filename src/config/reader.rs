@@ -44,14 +44,18 @@ impl<'i> Reader<'i> {
         let found = if key.is_empty() { "" } else { self.text.get(span.clone()).unwrap_or_default() };
         let found = found.lines().next().unwrap_or_default().chars().take(80).collect::<String>();
         let found = if found.starts_with('[') { String::new() } else { found };
-        let problem = Problem { line, key: key.to_owned(), found, text: text.into(), hint: hint.into() };
+        self.add(Problem { file: None, line, key: key.to_owned(), found, text: text.into(), hint: hint.into() });
+    }
+
+    /// One of another file.
+    pub(super) fn add(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// In the order of the file.
+    /// In the order of the file; those of other files come after.
     pub(super) fn finish(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.line);
+        problems.sort_by_key(|problem| (problem.file.clone(), problem.line));
         problems
     }
 
@@ -95,6 +99,10 @@ impl<'r, 'i> Section<'r, 'i> {
 
     pub(super) fn problem<T>(&self, at: &At<T>, text: impl Into<String>, hint: impl Into<String>) {
         self.reader.problem(&at.span, &at.key, text, hint);
+    }
+
+    pub(super) fn reader(&self) -> &'r Reader<'i> {
+        self.reader
     }
 
     pub(super) fn missing(&self, name: &str, hint: &str) {

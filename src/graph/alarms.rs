@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::telemetry::Telemetry;
+use crate::telemetry::{AlarmText, Telemetry};
 
 /// An alarm of the adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +37,10 @@ impl Alarms {
         let alarm = Alarm { about, remedy };
         self.on.send_if_modified(|on| {
             let before = on.insert(name, alarm.clone());
-            if before.as_ref().is_none_or(|before| before.remedy != remedy) {
-                let _due = self.telemetry.count("alarm", name);
-                tracing::error!(alarm = name, about = alarm.about, remedy, "Alarm.");
+            let text = AlarmText { name, about: None, remedy: format!("{}: {remedy}", alarm.about).into() };
+            match &before {
+                Some(before) if before.remedy != remedy => self.telemetry.raise_anew(text),
+                _ => self.telemetry.raise(text),
             }
             before.as_ref() != Some(&alarm)
         });
@@ -47,11 +48,8 @@ impl Alarms {
 
     pub(super) fn end(&self, name: &'static str) {
         self.on.send_if_modified(|on| {
-            let ended = on.remove(name);
-            if let Some(alarm) = &ended {
-                tracing::info!(alarm = name, about = alarm.about, "Alarm ended.");
-            }
-            ended.is_some()
+            self.telemetry.end(name, None);
+            on.remove(name).is_some()
         });
     }
 
