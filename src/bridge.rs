@@ -5,9 +5,11 @@
 //! message that arrives while the process dies is delivered again.
 
 mod lookup;
+pub mod metrics;
 mod people;
 pub mod reload;
 pub mod report;
+mod status;
 mod words;
 
 use std::collections::BTreeSet;
@@ -17,13 +19,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::admin;
 use crate::clock::{Clock, Timer};
 use crate::config::PeopleSection;
 use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
     Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Policy, Presence, Publish,
-    SourceId, Ticket,
+    SourceId, Ticket, Timestamp,
 };
 use crate::telemetry::{AlarmWatch, Telemetry};
 
@@ -50,6 +53,10 @@ pub struct Parts {
     pub graph: Option<Graph>,
     /// How people are listed, and changes of that; `None`: who is listed now is listed for good.
     pub reload: Option<(PeopleSection, mpsc::Receiver<reload::News>)>,
+    /// The broker's address, to be shown.
+    pub broker: String,
+    /// Questions how it is.
+    pub questions: admin::Questions,
 }
 
 /// The running bridge.
@@ -69,7 +76,11 @@ pub struct Bridge {
     news: mpsc::Receiver<reload::News>,
     unpublished: BTreeSet<Topic>,
     alarms: AlarmWatch,
-    connected: bool,
+    questions: admin::Questions,
+    broker: String,
+    connected_since: Option<Timestamp>,
+    started: Timestamp,
+    recent: status::Recent,
 }
 
 /// Retained topics of ours whose content is out of date at the broker.
@@ -93,14 +104,14 @@ impl Bridge {
     /// Ready to run; nothing has been sent yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph, reload } = parts;
+        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph, .. } = parts;
+        let (reload, broker, questions) = (parts.reload, parts.broker, parts.questions);
         let (section, news) = reload.unwrap_or_else(|| (PeopleSection::default(), mpsc::channel(1).1));
         let policy = plan.policy.clone();
         let core = Core::new(clock.now(), plan);
         Bridge {
             core,
             timer: clock.timer(),
-            clock,
             policy,
             topic_prefix,
             instance,
@@ -113,7 +124,12 @@ impl Bridge {
             unpublished: BTreeSet::new(),
             alarms: telemetry.watch_alarms(),
             telemetry,
-            connected: false,
+            questions,
+            broker,
+            connected_since: None,
+            started: clock.now().wall,
+            recent: status::Recent::default(),
+            clock,
         }
     }
 
@@ -123,7 +139,8 @@ impl Bridge {
         let on_stop = loop {
             self.perform();
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
-            let publish = self.connected && !(self.unpublished.is_empty() && self.listing.gone.is_empty());
+            let publish =
+                self.connected_since.is_some() && !(self.unpublished.is_empty() && self.listing.gone.is_empty());
             tokio::select! {
                 policy = &mut stop => break policy,
                 event = self.events.next() => match event {
@@ -132,6 +149,7 @@ impl Bridge {
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
                 Some(news) = self.news.recv() => self.learn(news),
+                Some(asked) = self.questions.next() => self.answer(asked),
                 () = self.alarms.changed() => {
                     self.unpublished.insert(Topic::Status);
                 }
@@ -155,7 +173,8 @@ impl Bridge {
         match event {
             mqtt::Event::Link(link) => {
                 self.core.handle_link(now, SourceId(0), link);
-                self.connected = matches!(link, Link::Up { .. } | Link::Replayed);
+                let connected = matches!(link, Link::Up { .. } | Link::Replayed);
+                self.connected_since = connected.then(|| self.connected_since.unwrap_or(now.wall));
                 if matches!(link, Link::Up { .. }) {
                     // The broker may have lost what it retained: say everything again.
                     self.unpublished.insert(Topic::Status);
@@ -227,6 +246,7 @@ impl Bridge {
         let from = words::held(self.core.view(person).held()).to_owned();
         let call = Call { object_id: self.core.person(person).object_id, body, not_after };
         let graph = self.graph.clone();
+        self.recent.note(self.clock.now().mono);
         self.calls.spawn(async move {
             let sent = match graph {
                 Some(graph) => graph.send(call).await,

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod init;
 mod logs;
 pub mod run;
+pub mod status;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Args),
     /// Read the configuration and name every problem at once, or what it will cost at Graph. Connects to nothing.
     Check(check::Args),
+    /// Ask the running bridge how it is, or why somebody shows what they show.
+    Status(status::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check_config(&args),
+        Command::Status(args) => status::status(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),

@@ -106,6 +106,9 @@ url = "mqtt://127.0.0.1:{port}"
 client_id = "bridge-under-test"
 [log]
 {log}
+[admin]
+listen = "off"
+socket = "off"
 [users]
 alice = "{ALICE}"
 bob = "{BOB}"

@@ -117,6 +117,9 @@ login_url = "{graph}"
 graph_url = "{graph}"
 [mqtt]
 url = "mqtt://127.0.0.1:{port}"
+[admin]
+listen = "off"
+socket = "off"
 [signals]
 call = "Busy/InACall"
 [[rule]]

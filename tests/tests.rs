@@ -15,6 +15,7 @@
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
 //! * `graph`: the adapter against the sandbox over sockets.
+//! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
@@ -25,6 +26,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "tests may")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
 
+#[cfg(feature = "sandbox")]
+mod admin;
 #[cfg(feature = "sandbox")]
 mod binary;
 #[cfg(feature = "sandbox")]

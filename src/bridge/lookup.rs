@@ -91,8 +91,8 @@ impl Lookups {
         }
         let was_idle = self.is_idle();
         let asked = |name: &str| names.asked(name).max(self.unknown.get(name).copied());
-        let old = |name: &&Box<str>| asked(name).is_none_or(|asked| now.wall.since(asked) >= OLD);
-        self.due = people.user_names.iter().filter(old).cloned().collect();
+        let is_old = |name: &str| asked(name).is_none_or(|asked| now.wall.since(asked) >= OLD);
+        self.due = people.user_names.iter().filter(|name| is_old(name)).cloned().collect();
         if self.graph.is_none() {
             self.due.clear(); // a dry run calls nobody
         }

@@ -25,6 +25,11 @@ impl Listing {
     pub(super) fn new(section: PeopleSection) -> Self {
         Listing { section, ..Listing::default() }
     }
+
+    /// Calls a second that go to lookups at present.
+    pub(super) fn lookups(&self) -> f64 {
+        self.lookups
+    }
 }
 
 impl Bridge {

@@ -36,7 +36,7 @@ pub(super) fn person(view: &View<'_>, now: Now) -> String {
 }
 
 /// A deadline as people read clocks; `None` for never.
-fn on_wall(deadline: Deadline, now: Now) -> Option<Timestamp> {
+pub(super) fn on_wall(deadline: Deadline, now: Now) -> Option<Timestamp> {
     let mono = (deadline.mono != Mono::MAX).then(|| now.wall + deadline.mono.since(now.mono));
     let wall = (deadline.wall != Timestamp::MAX).then_some(deadline.wall);
     mono.into_iter().chain(wall).min()
@@ -47,6 +47,14 @@ pub(super) fn held(held: Held) -> &'static str {
         Held::Unknown => "unknown",
         Held::Nothing => "none",
         Held::Pair { presence, .. } => presence.as_str(),
+    }
+}
+
+pub(super) fn level(level: Level) -> &'static str {
+    match level {
+        Level::On => "on",
+        Level::Off => "off",
+        Level::Unknown => "unknown",
     }
 }
 
@@ -61,11 +69,11 @@ pub(super) fn because(view: &View<'_>) -> String {
 }
 
 /// `call@1001`: the signal, and who says so in the words of the message.
-fn name(share: &ShareView<'_>) -> String {
+pub(super) fn name(share: &ShareView<'_>) -> String {
     let by = if share.subject.is_empty() { share.device } else { share.subject };
     format!("{}@{by}", share.signal)
 }
 
-fn rfc3339(at: Timestamp) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| "?".to_owned(), |at| at.to_string())
 }

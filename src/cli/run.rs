@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{ConfigArg, block_on, finish, load, logs};
+use crate::admin;
 use crate::bridge::{self, Bridge, Parts, reload};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -88,11 +89,14 @@ pub fn connect(
     let mqtt = mqtt::start(mqtt_config(&config, will), clock.clone(), telemetry.clone())?;
     let plan = Arc::new(config.plan);
     let topic_prefix = config.topic_prefix;
+    let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
+    let admin = admin::Config { listen: config.admin.listen, sockets: config.admin.sockets };
+    let questions = admin::start(&admin, &telemetry);
     let reload = source.map(|(source, hangups)| {
         let people = source.people().clone();
         (people, reload::start(source, graph.clone(), clock.clone(), telemetry.clone(), hangups))
     });
-    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph, reload }))
+    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph, reload, broker, questions }))
 }
 
 /// SIGHUP: look for changes now.

@@ -46,8 +46,10 @@ pub(super) fn read(
     if users.is_none() && section.file.is_none() {
         root.missing("users", r#"who may be set: [users] with lines like alice = "object id", or file in [people]"#);
     }
-    if let Some(section) = root.table("devices") {
-        devices(&section, &mut list);
+    if let Some(devices) = root.table("devices") {
+        // Names of a people file that is not looked at cannot be known.
+        let known = section.file.is_none() || files.check;
+        self::devices(&devices, known, &mut list);
     }
     let mut signals = Vec::new();
     match root.table("signals") {
@@ -92,10 +94,11 @@ fn users(section: &Section<'_, '_>, resolve_names: bool, list: &mut List) {
     }
 }
 
-fn devices(section: &Section<'_, '_>, list: &mut List) {
+fn devices(section: &Section<'_, '_>, all_known: bool, list: &mut List) {
     for (device, value) in section.each() {
         let Some(text) = section.as_text(&value) else { continue };
         match list.find(&text.value) {
+            Err(_) if !all_known => {}
             Err(Complaint { text, hint }) => section.problem(&value, text, hint),
             Ok(person) => {
                 if let Err(Complaint { text, hint }) = list.device(device.value, person) {

@@ -114,7 +114,7 @@ impl Live {
     }
 
     pub async fn stop(mut self, policy: OnStop) {
-        drop(self.stop.take().unwrap().send(policy));
+        self.stop.take().unwrap().send(policy).unwrap();
         (&mut self.bridge).await.unwrap();
     }
 }
