@@ -4,6 +4,8 @@
 pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod doctor;
+mod hints;
 pub mod init;
 mod logs;
 pub mod run;
@@ -35,6 +37,8 @@ enum Command {
     Run(run::Args),
     /// Read the configuration and name every problem at once, or what it will cost at Graph. Connects to nothing.
     Check(check::Args),
+    /// Say why it does not work: broker, token, permissions, clock, people, budget. Calls Graph, but changes nobody's presence.
+    Doctor(doctor::Args),
     /// Ask the running bridge how it is, or why somebody shows what they show.
     Status(status::Args),
     /// Ask a few questions and write a commented configuration.
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check_config(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => status::status(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]

@@ -16,6 +16,7 @@
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
+//! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
@@ -32,6 +33,8 @@ mod admin;
 mod binary;
 #[cfg(feature = "sandbox")]
 mod configuration;
+#[cfg(feature = "sandbox")]
+mod doctor;
 #[cfg(feature = "sandbox")]
 mod figures;
 #[cfg(feature = "sandbox")]

@@ -132,7 +132,8 @@ pub(super) fn graph_config(section: &config::GraphSection) -> graph::Config {
     }
 }
 
-fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config {
+/// What the adapter needs of `[mqtt]`.
+pub(super) fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config {
     let section = &config.mqtt;
     mqtt::Config {
         host: section.host.clone(),

@@ -55,6 +55,11 @@ pub(super) fn graph(root: &Section<'_, '_>, files: &Files<'_>) -> Option<GraphSe
     let credential = credential(&section, files, kind);
     let secret_expires = section.text("client_secret_expires").and_then(|at| end_of(&section, &at));
     let hosts = endpoints(&section);
+    if let Some(at) = section.text("session_id") {
+        let hint = "remove it: the id of a presence session is the Application (client) ID, and the bridge takes it from the \
+                    token; any other is refused by Graph, or makes sessions that nobody can clear";
+        section.problem(&at, "is not for anybody to choose", hint);
+    }
     let ca_file = file(&section, "ca_file", files);
     let proxy = proxy(&section, files);
     section.finish();

@@ -236,10 +236,21 @@ impl<'r, 'i> Section<'r, 'i> {
 
     /// A duration: `30s`, `5m`, `1h 30m`, `PT5M`.
     pub(super) fn span(&self, name: &'static str, default: Duration, allowed: Range<Duration>) -> Duration {
+        self.span_by(name, default, allowed, "")
+    }
+
+    /// A duration whose range is somebody else's.
+    pub(super) fn span_by(
+        &self,
+        name: &'static str,
+        default: Duration,
+        allowed: Range<Duration>,
+        by: &str,
+    ) -> Duration {
         let Some(at) = self.text(name) else { return default };
         let span = parse_duration(&at.value);
         let say = |span: Duration| format!("{:#}", jiff::SignedDuration::try_from(span).unwrap_or_default());
-        let range = format!("allowed: {} to {}", say(allowed.start), say(allowed.end));
+        let range = format!("allowed: {} to {}{by}", say(allowed.start), say(allowed.end));
         match span {
             Some(span) if span >= allowed.start && span <= allowed.end => span,
             Some(_) => {

@@ -225,7 +225,8 @@ pub(super) fn presence(root: &Section<'_, '_>) -> (Policy, OnStop) {
     let mut policy = Policy::default();
     let mut on_stop = OnStop::Auto;
     if let Some(section) = root.table("presence") {
-        policy.max_stale = section.span("max_stale", policy.max_stale, 5 * MINUTE..4 * HOUR);
+        let by = " (Graph takes an expirationDuration from PT5M to PT4H and refuses any other)";
+        policy.max_stale = section.span_by("max_stale", policy.max_stale, 5 * MINUTE..4 * HOUR, by);
         let choices = [("nothing", None), ("available", Some(Presence::Available))];
         policy.when_free = section.choice("when_free", policy.when_free, &choices);
         policy.grace = section.span("grace", policy.grace, Duration::ZERO..10 * MINUTE);

@@ -86,20 +86,26 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Body>) -> Response {
         true => route(&mut state, &path, &body),
         false => state.next.remove(0),
     };
-    let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(state.ahead);
-    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date = date(&state);
     let id = format!("request-{serial}");
     let headers = [("request-id", id.as_str()), ("date", &date), ("content-type", "application/json")];
     (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
 }
 
+fn date(state: &State) -> String {
+    let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(state.ahead);
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 fn token(state: &State) -> Response {
+    let date = date(state);
+    let headers = [("content-type", "application/json"), ("date", &date)];
     if let Some(number) = state.refuses {
         let error = json!({
             "error": "invalid_client", "error_codes": [number],
             "error_description": format!("AADSTS{number}: refused.\r\nTrace ID: 1"),
         });
-        return (StatusCode::UNAUTHORIZED, [("content-type", "application/json")], error.to_string()).into_response();
+        return (StatusCode::UNAUTHORIZED, headers, error.to_string()).into_response();
     }
     let mut claims = state.claims.clone();
     let now = jiff::Timestamp::now().as_second();
@@ -108,7 +114,7 @@ fn token(state: &State) -> Response {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let token = format!("{}.{}.signature", part(&json!({ "alg": "none" })), part(&claims));
     let answer = json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": token });
-    ([("content-type", "application/json")], answer.to_string()).into_response()
+    (headers, answer.to_string()).into_response()
 }
 
 fn route(state: &mut State, path: &str, body: &[u8]) -> (u16, Value) {
