@@ -197,6 +197,17 @@ impl Config {
         Config::read(&text, &file, base, true, names)
     }
 
+    /// Where a bridge of this configuration may be asked how it is, whatever else is wrong with the text.
+    #[must_use]
+    pub fn admin_of(text: &str, base: &Path) -> AdminSection {
+        let (root, _) = DeTable::parse_recoverable(text);
+        let reader = Reader::new(text);
+        let root = reader.section("", root.get_ref(), root.span());
+        let client_id = root.table("mqtt").and_then(|mqtt| mqtt.text("client_id")).map(|at| at.value);
+        let client_id = client_id.unwrap_or_else(sections::default_client_id);
+        admin::read(&root, &sections::Files { base, check: false }, &client_id)
+    }
+
     /// Checks a text as if it stood in `file`; relative paths in it start at `base`. Does not look whether files that it
     /// names exist.
     ///

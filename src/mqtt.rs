@@ -18,6 +18,7 @@ mod connect;
 mod link;
 mod loss;
 mod probe;
+mod report;
 
 use std::path::PathBuf;
 use std::sync::Arc;

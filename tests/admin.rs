@@ -127,6 +127,15 @@ async fn the_command_asks_through_the_socket_and_says_where_it_asked_in_vain() {
     for secret in ["sandbox-secret", "eyJ"] {
         assert!(!json.to_string().contains(secret));
     }
+    // A configuration that is wrong by now is a good reason to ask.
+    let broken = std::fs::read_to_string(live.config()).unwrap() + "\n[broken";
+    live.replace("bridge.toml", &broken);
+    live.hangups.send(()).await.unwrap();
+    until("refused", || live.status().contains("configuration_refused")).await;
+    let config = live.config();
+    let (code, text) = tokio::task::spawn_blocking(move || status(&[], &config)).await.unwrap();
+    assert_eq!(code, Some(0));
+    assert!(text.contains("configuration_refused: the configuration on disk is not taken up"), "{text}");
     let (config, socket) = (live.config(), live.socket());
     let gone = tempfile::tempdir().unwrap();
     let copy = gone.path().join("bridge.toml");

@@ -18,7 +18,7 @@ pub const CANARY: &str = "sandbox-secret";
 pub struct Bridge {
     child: Child,
     log: Arc<Mutex<String>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bridge {
@@ -60,7 +60,7 @@ impl Bridge {
                 log.push('\n');
             }
         });
-        let bridge = Bridge { child, log, _dir: dir };
+        let bridge = Bridge { child, log, dir };
         until("the bridge connects", || bridge.log().contains("MQTT connected.")).await;
         bridge
     }
@@ -266,6 +266,27 @@ pub fn retained(broker: &Mosquitto, topic: &str) -> String {
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     child.wait().unwrap();
     text
+}
+
+#[tokio::test]
+async fn sighup_takes_up_a_changed_list_and_a_change_is_noticed_without() {
+    let Some(broker) = Mosquitto::start("binary reload", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    let path = bridge.dir.path().join("bridge.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let without = text.replace(&format!("alice = \"{ALICE}\""), "").replace("\"1001\" = \"alice\"", "");
+    std::fs::write(&path, without).unwrap();
+    let pid = bridge.child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    until("alice is cleared", || seen(&sandbox, ALICE) == "Offline/Offline").await;
+    assert_eq!(calls(&sandbox).len(), 2, "{:?}", calls(&sandbox));
+    std::fs::write(&path, text).unwrap();
+    until("she is listed again", || bridge.log().matches("Configuration taken up.").count() == 2).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("InACall again", || seen(&sandbox, ALICE) == "Busy/InACall").await;
 }
 
 #[tokio::test]

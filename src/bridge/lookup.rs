@@ -18,6 +18,8 @@ const OLD: Duration = Duration::from_secs(24 * 3600);
 const SCHEDULE: Duration = Duration::from_secs(60);
 /// What was learnt is told this often while there is more to learn.
 const TELL: Duration = Duration::from_secs(30);
+/// A longer wait than this is a rest.
+const SOON: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// What only an administrator can mend is tried again this often.
@@ -79,8 +81,13 @@ impl Lookups {
         time
     }
 
-    /// Queues the names that nobody has looked up for a day. Whether there is something to do now where there was not.
-    pub(super) fn schedule(&mut self, people: &PeopleSection, names: &Names) -> bool {
+    /// Nothing is to be asked for a while.
+    pub(super) fn rests(&self) -> bool {
+        self.is_idle() || self.next.since(self.clock.real()) > SOON
+    }
+
+    /// Queues the names that nobody has looked up for a day.
+    pub(super) fn schedule(&mut self, people: &PeopleSection, names: &Names) {
         let now = self.clock.now();
         self.scheduled = now.mono;
         self.told = self.clock.real();
@@ -89,14 +96,12 @@ impl Lookups {
             self.unknown.retain(|name, _| listed.contains(&**name));
             self.tell_unknown();
         }
-        let was_idle = self.is_idle();
         let asked = |name: &str| names.asked(name).max(self.unknown.get(name).copied());
         let is_old = |name: &str| asked(name).is_none_or(|asked| now.wall.since(asked) >= OLD);
         self.due = people.user_names.iter().filter(|name| is_old(name)).cloned().collect();
         if self.graph.is_none() {
             self.due.clear(); // a dry run calls nobody
         }
-        was_idle && !self.is_idle()
     }
 
     /// Somebody changed the list, or asked for a look at it: what Graph did not know may be right now.

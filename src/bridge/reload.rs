@@ -15,10 +15,12 @@ use super::lookup::Lookups;
 use crate::clock::Clock;
 use crate::config::{Config, Names, PeopleSection, Problems};
 use crate::graph::Graph;
-use crate::presence::{ObjectId, Plan};
+use crate::presence::{Mono, ObjectId, Plan};
 use crate::telemetry::{AlarmText, Event, Telemetry};
 
 const LOOK: Duration = Duration::from_secs(1);
+/// What was refused may be right by now without having changed: a file that it names is back.
+const AGAIN: Duration = Duration::from_secs(30);
 const ALARM: &str = "configuration_refused";
 /// As many problems as an alarm shows; `check` shows all.
 const SHOWN: usize = 3;
@@ -84,9 +86,21 @@ pub fn start(
 ) -> mpsc::Receiver<News> {
     let (news, receiver) = mpsc::channel(4);
     let names = source.people.resolve_names.then(|| Names::load(&source.people.state_dir, source.tenant));
-    let lookups = Lookups::new(graph, clock, telemetry.clone());
+    let lookups = Lookups::new(graph, clock.clone(), telemetry.clone());
     let stamps = stamps(&source);
-    let watcher = Watcher { source, names, lookups, telemetry, news, taken: stamps, seen: stamps, fresh: false };
+    let watcher = Watcher {
+        source,
+        names,
+        lookups,
+        clock,
+        telemetry,
+        news,
+        taken: stamps,
+        seen: stamps,
+        fresh: false,
+        shares: false,
+        refused: None,
+    };
     tokio::spawn(watcher.run(hangups));
     receiver
 }
@@ -96,6 +110,7 @@ struct Watcher {
     /// Once user names are used.
     names: Option<Names>,
     lookups: Lookups,
+    clock: Clock,
     telemetry: Telemetry,
     news: mpsc::Sender<News>,
     /// What the files were when they were last read, and when they were last looked at.
@@ -103,6 +118,10 @@ struct Watcher {
     seen: Stamps,
     /// Something was learnt of names that the plan does not have yet.
     fresh: bool,
+    /// Whether a part of the rate is taken off the core's for lookups.
+    shares: bool,
+    /// What is wrong with the configuration on disk, and when that was last found (real time).
+    refused: Option<(String, Mono)>,
 }
 
 /// Of the configuration and of the people file: when written, how long, which.
@@ -121,7 +140,7 @@ impl Watcher {
     async fn run(mut self, mut hangups: mpsc::Receiver<()>) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.schedule().await;
+        self.schedule();
         loop {
             tokio::select! {
                 () = self.news.closed() => return,
@@ -135,11 +154,13 @@ impl Watcher {
     async fn look(&mut self) {
         let now = stamps(&self.source);
         let settled = now == std::mem::replace(&mut self.seen, now);
-        if settled && now != self.taken {
+        let real = self.clock.real();
+        let again = self.refused.as_ref().is_some_and(|(_, when)| real.since(*when) >= AGAIN);
+        if settled && (now != self.taken || again) {
             self.read().await;
         }
         if self.lookups.is_time_to_schedule() {
-            self.schedule().await;
+            self.schedule();
         }
     }
 
@@ -187,16 +208,21 @@ impl Watcher {
         let Config { plan, people, .. } = *config;
         self.telemetry.tell(&Taken { people: plan.people.len(), waiting: people.waiting.len(), later });
         self.telemetry.end(ALARM, None);
+        self.refused = None;
         self.source.people = people;
         if self.source.people.resolve_names && self.names.is_none() {
             self.names = Some(Names::load(&self.source.people.state_dir, self.source.tenant));
         }
         let people = Box::new(self.source.people.clone());
         drop(self.news.send(News::Plan(Arc::new(plan), people)).await); // nobody listens: the stop is on its way
-        self.schedule().await;
+        self.schedule();
     }
 
-    fn refuse(&self, refused: &Refused) {
+    fn refuse(&mut self, refused: &Refused) {
+        let known = self.refused.replace((refused.why.clone(), self.clock.real()));
+        if known.is_some_and(|(why, _)| why == refused.why) {
+            return;
+        }
         self.telemetry.tell(refused);
         let remedy = format!(
             "the configuration on disk is not taken up, the last good one stays in force: {}; mend it, `presence-bridge check` \
@@ -207,26 +233,34 @@ impl Watcher {
     }
 
     /// Who has to be looked up, now that the list is another or time has passed.
-    async fn schedule(&mut self) {
-        let Some(names) = &self.names else { return };
-        if self.lookups.schedule(&self.source.people, names) {
-            drop(self.news.send(News::Lookups(self.lookups.rate())).await);
+    fn schedule(&mut self) {
+        if let Some(names) = &self.names {
+            self.lookups.schedule(&self.source.people, names);
         }
     }
 
     /// One user name is looked up; when that is through, or every half a minute, what was learnt is taken up.
     async fn ask(&mut self) {
+        self.share(true).await;
         let Some(names) = &mut self.names else { return };
         self.fresh |= self.lookups.ask(names).await;
-        let through = self.lookups.is_idle();
-        if through || self.fresh && self.lookups.is_time_to_tell() {
+        if self.lookups.is_idle() || self.fresh && self.lookups.is_time_to_tell() {
             self.keep().await;
             if std::mem::take(&mut self.fresh) {
                 self.load_and_take().await;
             }
         }
-        if through {
-            drop(self.news.send(News::Lookups(0.0)).await);
+        if self.lookups.rests() {
+            self.share(false).await;
+        }
+    }
+
+    /// While names are looked up, the core is told to leave room for it.
+    async fn share(&mut self, shares: bool) {
+        if self.shares != shares {
+            self.shares = shares;
+            let rate = if shares { self.lookups.rate() } else { 0.0 };
+            drop(self.news.send(News::Lookups(rate)).await);
         }
     }
 

@@ -215,7 +215,7 @@ pub(super) fn is_level(text: &str) -> bool {
 }
 
 /// Two bridges on one broker must not share it; the same bridge must keep it.
-fn default_client_id() -> String {
+pub(super) fn default_client_id() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '.').take(40).collect();
     format!("presence-bridge-{host}")

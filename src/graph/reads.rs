@@ -40,7 +40,7 @@ pub struct Unread {
     /// As for a call. [`Outcome::NoSuchUser`]: Graph does not know what was asked for.
     pub why: Outcome,
     /// For the log.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
 }
 
 impl Graph {
@@ -69,12 +69,13 @@ impl Graph {
 }
 
 fn json_of(asked: Asked) -> Result<Value, Unread> {
-    let body = asked.body.map_err(|failure| Unread { why: asked.outcome, failure })?;
+    let body = asked.body.map_err(|failure| Unread { why: asked.outcome, failure: Box::new(failure) })?;
     serde_json::from_slice(&body).map_err(|_| nonsense())
 }
 
 fn nonsense() -> Unread {
-    Unread { why: Outcome::Ambiguous, failure: Failure::new("Graph's answer holds nothing of what was asked for") }
+    let failure = Failure::new("Graph's answer holds nothing of what was asked for");
+    Unread { why: Outcome::Ambiguous, failure: Box::new(failure) }
 }
 
 fn seen(presence: &Value) -> Option<Seen> {

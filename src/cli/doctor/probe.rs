@@ -59,7 +59,7 @@ fn is(seen: Option<&Seen>, pair: Presence) -> bool {
 }
 
 async fn read(graph: &Graph, id: ObjectId) -> Result<Option<Seen>, Failure> {
-    let seen = graph.presences(&[id]).await.map_err(|unread| unread.failure)?;
+    let seen = graph.presences(&[id]).await.map_err(|unread| *unread.failure)?;
     Ok(seen.into_iter().find(|seen| seen.id == id))
 }
 
