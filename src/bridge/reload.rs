@@ -168,8 +168,11 @@ impl Watcher {
     async fn read(&mut self) {
         self.taken = stamps(&self.source);
         let file = self.source.people.file.clone();
-        self.lookups.try_unknown_again();
         self.load_and_take().await;
+        if self.refused.is_none() {
+            self.lookups.try_unknown_again();
+            self.schedule();
+        }
         if self.source.people.file != file {
             self.taken = stamps(&self.source);
             self.seen = self.taken;
