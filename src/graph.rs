@@ -15,6 +15,7 @@ mod expiry;
 mod login;
 mod outcome;
 mod reads;
+mod report;
 mod retry_after;
 mod skew;
 mod token;

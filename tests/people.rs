@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use presence_bridge::admin::{Address, ask};
 use presence_bridge::clock::Clock;
 use presence_bridge::config::{Config, Names, Problems};
 use presence_bridge::presence::{OnStop, Timestamp};
@@ -264,6 +265,34 @@ async fn user_names_are_looked_up_once_and_kept_on_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_names_are_looked_up_the_core_leaves_them_room() {
+    let graph = FakeGraph::start().await;
+    let mut csv = "id,name\n".to_owned();
+    for n in 0..20 {
+        graph.state().users.insert(format!("p{n}@example.com"), format!("33333333-3333-4333-8333-{n:012x}"));
+        writeln!(csv, "p{n}@example.com,p{n}").unwrap();
+    }
+    let more = format!("[state]\ndir = \".\"\n{FILE}{RESOLVE}");
+    let live = Live::start(&graph.url, &more, &[("people.csv", &csv)]).await;
+    let socket = Address::Unix(live.socket());
+    let (mut shared, mut without_id) = (false, 20);
+    for _ in 0..500 {
+        let (_, status) = ask(&socket, "/status").await.unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let lookups = status["budget"]["lookups_per_second"].as_f64().unwrap();
+        without_id = status["people"]["without_id"].as_u64().unwrap();
+        shared |= lookups == 10.0;
+        if without_id == 0 && lookups == 0.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(shared, "ten calls a second were the lookups'");
+    assert_eq!((without_id, graph.calls("@example.com")), (0, 20), "each once");
+    live.stop(OnStop::Leave).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn user_names_are_looked_up_again_after_a_day() {
     let graph = FakeGraph::start().await;
     // The name was given to somebody else, overnight.
@@ -295,6 +324,25 @@ async fn user_names_are_looked_up_again_after_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_is_taken_up_when_what_it_needs_is_back() {
+    let sandbox = sandbox(false).await;
+    let csv = format!("id,name,devices\n{ALICE},alice,1001\n");
+    let live = Live::start(&sandbox.graph_url(), FILE, &[("people.csv", &csv)]).await;
+    std::fs::rename(live.dir.join("secret"), live.dir.join("away")).unwrap();
+    live.replace("people.csv", &format!("id,name,devices\n{ALICE},alice,1001\n{BOB},bob,1002\n"));
+    until("refused", || live.status().contains("cannot read the secret file")).await;
+    std::fs::rename(live.dir.join("away"), live.dir.join("secret")).unwrap();
+    let taken = async {
+        while live.topic("people/bob").is_none() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), taken).await.expect("read again without another change");
+    until("the alarm ends", || !live.status().contains("configuration_refused")).await;
+    live.stop(OnStop::Leave).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_permission_to_look_names_up_the_alarm_says_what_to_grant() {
     let graph = FakeGraph::start().await;
     graph.state().no_lookups = true;
@@ -304,6 +352,13 @@ async fn without_the_permission_to_look_names_up_the_alarm_says_what_to_grant() 
     until("an alarm", || live.status().contains("names_not_allowed")).await;
     let status = live.status();
     assert!(status.contains("User.Read.All") && status.contains("admin consent"), "{status}");
+    let socket = Address::Unix(live.socket());
+    let (code, alice) = ask(&socket, "/status/alice").await.unwrap();
+    assert!(code == 404 && alice.contains("alice@example.com, whose object id is not known yet"), "{alice}");
+    let (_, overview) = ask(&socket, "/status").await.unwrap();
+    let overview: serde_json::Value = serde_json::from_str(&overview).unwrap();
+    assert_eq!((&overview["people"]["listed"], &overview["people"]["without_id"]), (&2.into(), &1.into()));
+    assert_eq!(overview["budget"]["lookups_per_second"], 0.0, "while nobody is looked up, the rate is the core's");
     live.publish("pbx/1002", "INUSE").await;
     until("others are set", || graph.calls(&format!("{BOB}/presence/setPresence")) == 1).await;
     assert_eq!(graph.calls("alice@example.com"), 1, "not asked again and again");

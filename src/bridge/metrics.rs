@@ -20,7 +20,7 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
     ("reload", "Configurations on disk that changed.", &["taken", "refused"]),
     ("alarm", "Alarms that began.", &[]),
     ("token", "Requests for a token that brought none.", &["refused", "failed"]),
-    ("credential", "Credentials that end soon.", &[]),
+    ("credential", "Credentials that end soon.", &["ends_in_30_days", "ends_in_7_days", "ends_in_a_day", "ended"]),
     ("mqtt_lost", "Connections to the broker that ended or did not come about.", MQTT_LOST),
     ("mqtt_dropped", "Messages dropped on their way from or to the broker.", &["queue_full", "too_large"]),
     ("mqtt_subscribe", "Subscriptions that the broker refused.", &["refused"]),

@@ -20,7 +20,7 @@ use crate::telemetry::{AlarmText, Event, Telemetry};
 
 const LOOK: Duration = Duration::from_secs(1);
 /// What was refused may be right by now without having changed: a file that it names is back.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 const ALARM: &str = "configuration_refused";
 /// As many problems as an alarm shows; `check` shows all.
 const SHOWN: usize = 3;

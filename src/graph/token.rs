@@ -18,6 +18,7 @@ use super::claims::Claims;
 use super::credential::{Prepared, prepare};
 use super::expiry::Expiry;
 use super::login::{Login, Refused};
+use super::report::CredentialEnds;
 use super::skew::Skew;
 use super::{Config, aadsts, chain, shown};
 use crate::clock::Clock;
@@ -191,10 +192,7 @@ impl Keeper {
         });
         self.judge_clock();
         let NoToken { error, remedy, permanent, .. } = &why;
-        let reason = if *permanent { "refused" } else { "failed" };
-        if let Some(times) = self.parts.telemetry.count("token", reason) {
-            tracing::warn!(error, remedy, permanent, times, "No token for Graph; trying again.");
-        }
+        self.parts.telemetry.tell(&why);
         if *permanent || over && self.failures >= ALARMING {
             self.parts.alarms.begin("no_token", error.clone(), remedy);
         }
@@ -275,20 +273,12 @@ impl Keeper {
             alarms.end("credential_ends");
         }
         let Some(stage) = self.expiry.judge(ends, now) else { return };
-        let reason = match stage {
-            0 => "ended",
-            1 => "ends_in_a_day",
-            7 => "ends_in_7_days",
-            _ => "ends_in_30_days",
-        };
-        let _due = self.parts.telemetry.count("credential", reason);
         let (credential, date) = (self.parts.config.credential.name(), utc(ends));
+        self.parts.telemetry.tell(&CredentialEnds { credential, date: &date, days: stage, remedy: REPLACE });
         match stage {
             0 => alarms.begin("credential_ends", format!("The {credential} ended on {date}."), REPLACE_NOW),
             1 => alarms.begin("credential_ends", format!("The {credential} ends on {date}."), REPLACE),
-            days => {
-                tracing::warn!(credential, ends = date, days, remedy = REPLACE, "The credential for Graph ends soon.");
-            }
+            _ => {}
         }
     }
 

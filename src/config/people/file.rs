@@ -78,6 +78,7 @@ fn records(text: &str, resolve_names: bool, list: &mut List, found: &mut Found) 
     };
     let separator = table::separator(header);
     let Some(columns) = columns(header, number, separator, found) else { return };
+    list.reserve(text.lines().count());
     let (mut fields, mut any) = (Vec::new(), false);
     for (line, number) in lines {
         any = true;

@@ -86,6 +86,14 @@ impl List {
         self.people.len()
     }
 
+    /// Room for so many more.
+    pub(super) fn reserve(&mut self, people: usize) {
+        self.people.reserve(people);
+        self.labels.reserve(people);
+        self.accounts.reserve(people);
+        self.devices.reserve(people);
+    }
+
     /// One more person; their place in the list.
     pub(super) fn add(&mut self, label: &str, who: Who) -> Result<usize, Complaint> {
         let next = self.people.len();
