@@ -16,7 +16,7 @@ use crate::support::{ALICE, BOB, sandbox, until};
 const CAROL: &str = "33333333-3333-4333-8333-333333333333";
 
 /// Loads a configuration with a people file.
-fn load(more: &str, csv: impl AsRef<[u8]>) -> Result<Config, Problems> {
+pub fn load(more: &str, csv: impl AsRef<[u8]>) -> Result<Config, Problems> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("secret"), "secret").unwrap();
     std::fs::write(dir.path().join("people.csv"), csv).unwrap();
@@ -31,7 +31,7 @@ fn load_in(dir: &Path, more: &str) -> Result<Config, Problems> {
     Config::load(&path)
 }
 
-const FILE: &str = "[people]\nfile = \"people.csv\"\n";
+pub const FILE: &str = "[people]\nfile = \"people.csv\"\n";
 
 /// Label, id and devices, in order of the list.
 fn people(config: &Config) -> Vec<(String, String)> {
@@ -93,7 +93,7 @@ fn every_problem_of_a_people_file_comes_at_once_by_line() {
         "people.csv:7: a quote that does not end on its line",
         "people.csv:8: 4 fields where the first line names 3",
         "people.csv:9: id = bob@example.com: a user name, not an object id",
-        "people.csv:10: devices = 1001: the same device as 1001 of alice",
+        "people.csv:10: devices = 1001: 1001 is a device of alice already",
         "users.dave",
         "9 problems in",
     ] {
@@ -236,6 +236,11 @@ fn user_names_wait_until_their_id_is_known() {
     }
     names.save(dir.path(), CAROL.parse().unwrap()).unwrap();
     assert_eq!(load_in(dir.path(), &more).unwrap().people.waiting.len(), 2);
+    let new = dir.path().join("state");
+    names.save(&new, TENANT.parse().unwrap()).unwrap();
+    assert_eq!(Names::load(&new, TENANT.parse().unwrap()).get("alice@example.com"), Some(ALICE.parse().unwrap()));
+    let error = names.save(&new.join("a/b"), TENANT.parse().unwrap()).unwrap_err();
+    assert!(error.contains("names.json cannot be written"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

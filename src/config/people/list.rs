@@ -36,8 +36,8 @@ pub(super) struct List {
     /// In lower case.
     labels: HashMap<String, usize>,
     accounts: HashMap<Who, usize>,
-    /// In lower case → as written, and whose.
-    devices: HashMap<String, (String, usize)>,
+    /// In lower case → whose.
+    devices: HashMap<String, usize>,
     suggested: usize,
 }
 
@@ -101,7 +101,8 @@ impl List {
             let what = if matches!(who, Who::Id(_)) { "object id" } else { "user name" };
             return complaint(format!("{} has the same {what}", self.people[other].0), "one person, one name");
         }
-        if let Some(&other) = self.labels.get(&label.to_lowercase()) {
+        let lower = label.to_lowercase();
+        if let Some(&other) = self.labels.get(&lower) {
             return match &*self.people[other].0 == label {
                 true => complaint(format!("the name {label} is taken"), "two people need two names"),
                 false => complaint(
@@ -110,7 +111,7 @@ impl List {
                 ),
             };
         }
-        self.labels.insert(label.to_lowercase(), next);
+        self.labels.insert(lower, next);
         self.accounts.insert(who.clone(), next);
         self.people.push((label.into(), who));
         Ok(next)
@@ -134,23 +135,21 @@ impl List {
 
     /// What messages call somebody.
     pub(super) fn device(&mut self, device: &str, person: usize) -> Result<(), Complaint> {
-        match self.devices.insert(device.to_lowercase(), (device.to_owned(), person)) {
+        match self.devices.insert(device.to_lowercase(), person) {
             None => Ok(()),
-            Some((other, whose)) if whose == person && other == device => complaint(
-                format!("the device {device} is listed twice for {}", self.people[person].0),
-                "once is enough",
-            ),
-            Some((other, whose)) => complaint(
-                format!("the same device as {other} of {}", self.people[whose].0),
-                "devices are compared without letter case",
-            ),
+            Some(whose) => {
+                let text = format!("{device} is a device of {} already", self.people[whose].0);
+                complaint(text, "a device is one person's, once; devices are compared without letter case")
+            }
         }
     }
 
     /// With the ids that are known for user names; whoever has none yet is left out until it is.
     pub(super) fn resolve(self, names: &Names) -> Resolved {
         let mut resolved = Resolved::default();
-        let mut ids: HashMap<ObjectId, usize> = HashMap::with_capacity(self.people.len());
+        // Ids as listed differ; one that a user name turns out to have may be another's.
+        let has_names = self.accounts.keys().any(|who| matches!(who, Who::UserName(_)));
+        let mut ids: HashMap<ObjectId, usize> = HashMap::new();
         let mut places = Vec::with_capacity(self.people.len());
         for (label, who) in self.people {
             let id = match who {
@@ -165,22 +164,22 @@ impl List {
                 }
             };
             let next = resolved.people.len();
-            let place = match id.map(|id| (id, *ids.entry(id).or_insert(next))) {
-                Some((id, place)) if place == next => {
-                    resolved.subjects.push((label.to_string(), next));
-                    resolved.people.push(PersonPlan { tenant: TenantId(0), object_id: id, label });
+            let of = |id| if has_names { *ids.entry(id).or_insert(next) } else { next };
+            places.push(match id.map(of).zip(id) {
+                Some((place, object_id)) if place == next => {
+                    resolved.people.push(PersonPlan { tenant: TenantId(0), object_id, label });
                     Some(next)
                 }
-                Some((_, other)) => {
+                Some((other, _)) => {
                     resolved.doubles.push((label, resolved.people[other].label.clone()));
                     None
                 }
                 None => None,
-            };
-            places.push(place);
+            });
         }
-        let owned = |(device, person): (String, usize)| Some((device, places.get(person).copied().flatten()?));
-        resolved.subjects.extend(self.devices.into_values().filter_map(owned));
+        let subjects = self.labels.into_iter().chain(self.devices);
+        let owned = |(subject, person): (String, usize)| Some((subject, places.get(person).copied().flatten()?));
+        resolved.subjects = subjects.filter_map(owned).collect();
         resolved
     }
 }

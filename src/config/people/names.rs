@@ -95,7 +95,10 @@ impl Names {
 }
 
 fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    if let Some(dir) = path.parent().filter(|dir| !dir.exists()) {
+        std::fs::DirBuilder::new().mode(0o700).create(dir)?;
+    }
     let new: PathBuf = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(text)?;
