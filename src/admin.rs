@@ -115,7 +115,12 @@ pub fn start(config: &Config, telemetry: &Telemetry) -> Questions {
         listeners.spawn(serve::tcp(listener, names, sender.clone()));
         listens = Some(address);
     }
-    tracing::info!(socket = ?socket, http = ?listens, "Can be asked how it is.");
+    let shown = (socket.as_ref().map(|path| path.display()), listens);
+    tracing::info!(
+        socket = shown.0.map(tracing::field::display),
+        http = shown.1.map(tracing::field::display),
+        "Can be asked how it is."
+    );
     Questions { questions, _own: sender, _listeners: listeners, socket, listens }
 }
 
