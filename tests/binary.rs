@@ -224,6 +224,7 @@ async fn bad_messages_are_counted_and_the_connection_lives() {
     broker.publish("presence-bridge/in/mallory/call", "on", false);
     broker.publish("json/1001", r#"{"state": "busy"}"#, false);
     until("alive", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    until("the log is read so far", || bridge.log().contains("Presence set.")).await;
     let log = bridge.log();
     for reason in ["bad_json", "duplicate_key", "too_deep", "too_large", "not_utf8", "unknown_subject"] {
         let lines = log.lines().filter(|line| line.contains("refused") && line.contains(reason)).count();

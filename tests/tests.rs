@@ -46,10 +46,10 @@ mod house;
 mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
-mod queue;
-mod renewals;
 #[cfg(feature = "sandbox")]
 mod people;
+mod queue;
+mod renewals;
 #[cfg(feature = "sandbox")]
 mod rules;
 mod rush;
