@@ -9,6 +9,10 @@ mod hints;
 pub mod init;
 mod logs;
 pub mod run;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+#[cfg(feature = "sandbox")]
+mod speed;
 pub mod status;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +54,9 @@ enum Command {
     /// Show the main job on an embedded broker and a simulated Graph: no account, no broker, no phone needed.
     #[cfg(feature = "sandbox")]
     Demo(demo::Args),
+    /// Serve a simulated tenant alone, to test other software against it: Graph presence, tokens, managed identities.
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::Args),
 }
 
 /// Where the configuration is.
@@ -80,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => sandbox::sandbox(&args),
     }
 }
 

@@ -18,6 +18,7 @@
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
+//! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
 //!
@@ -55,6 +56,7 @@ mod rules;
 mod rush;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod scenarios;
 mod simulation;
 mod small_worlds;
 mod stories;

@@ -28,6 +28,23 @@ pub struct Args {
     #[cfg(feature = "sandbox")]
     #[arg(long, value_name = "WHAT", num_args = 0..=1, default_missing_value = "all", conflicts_with = "dry_run")]
     sandbox: Option<StandIn>,
+    /// Run faster than life, against a sandbox on this machine only: SPEED, or SPEED@BOOT_MS to agree with another process.
+    #[cfg(feature = "sandbox")]
+    #[arg(long, hide = true, value_name = "SPEED[@BOOT_MS]")]
+    clock: Option<super::speed::Speed>,
+}
+
+impl Args {
+    #[cfg(not(feature = "sandbox"))]
+    #[allow(clippy::unused_self, reason = "with the sandbox it asks its options")]
+    fn clock(&self) -> Clock {
+        Clock::live()
+    }
+
+    #[cfg(feature = "sandbox")]
+    fn clock(&self) -> Clock {
+        self.clock.map_or_else(Clock::live, super::speed::Speed::clock)
+    }
 }
 
 /// What the sandbox stands in for.
@@ -47,13 +64,21 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
+    #[cfg(feature = "sandbox")]
+    if args.clock.is_some() && args.sandbox.is_none() {
+        let urls = [&config.graph.login_url, &config.graph.graph_url];
+        if let Err(error) = super::speed::only_on_loopback(urls) {
+            eprintln!("presence-bridge: {error}");
+            return ExitCode::from(super::USAGE);
+        }
+    }
     logs::start(&config.log);
     finish(block_on(start(args, config)).flatten())
 }
 
 #[allow(unused_mut, reason = "changed only where the sandbox is built in")]
 async fn start(args: &Args, mut config: Config) -> Result<(), String> {
-    let clock = Clock::live();
+    let clock = args.clock();
     let source = reload::Source::new(&args.config.config, &config);
     #[cfg(feature = "sandbox")]
     let _stand_in = match args.sandbox {
@@ -167,7 +192,7 @@ async fn stop(policy: config::OnStop) -> OnStop {
 }
 
 /// Whether it was SIGINT, the one that a terminal sends.
-async fn wait_for_signal() -> bool {
+pub(super) async fn wait_for_signal() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return tokio::signal::ctrl_c().await.is_ok();

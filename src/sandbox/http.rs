@@ -29,6 +29,8 @@ use crate::clock::Clock;
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// As many may be at it at once; more wait in the kernel's queue.
 const HANDSHAKES: usize = 256;
+/// What was sent is on its way after this, before the connection is closed.
+const FLUSH: Duration = Duration::from_millis(50);
 /// A free port of loopback.
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -216,8 +218,8 @@ async fn answer(
             tokio::time::sleep(span).await;
             respond(reply.response)
         }
-        Delivery::Halting(span) => halved(reply.response, Step::wait(span)),
-        Delivery::Cut => halved(reply.response, Step::Break),
+        Delivery::Halting(span) => halved(reply.response, vec![Step::wait(span)]),
+        Delivery::Cut => halved(reply.response, vec![Step::wait(FLUSH), Step::Break]),
         Delivery::Reset => reset(),
     }
 }
@@ -265,11 +267,12 @@ fn build(status: u16, headers: Vec<(String, String)>, body: Body) -> HttpRespons
 }
 
 /// The head and half of the body at once; then something else.
-fn halved(response: Response, then: Step) -> HttpResponse {
+fn halved(response: Response, then: Vec<Step>) -> HttpResponse {
     let Response { status, headers, body } = response;
     let mut first = Bytes::from(body);
     let second = first.split_off(first.len() / 2);
-    build(status, headers, Body::new(Paced::new([Step::Send(first), then, Step::Send(second)])))
+    let steps = std::iter::once(Step::Send(first)).chain(then).chain([Step::Send(second)]);
+    build(status, headers, Body::new(Paced::new(steps)))
 }
 
 /// No answer arrives whole, and without Graph's headers the head says nothing.

@@ -120,6 +120,12 @@ impl Tenant {
         self.faults.push(faults::Waiting { fault, probability });
     }
 
+    /// Whether a fault still waits for its call.
+    #[must_use]
+    pub fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
     /// What a colleague sees: availability and activity, aggregated over all sessions.
     pub fn seen(&mut self, now_ms: u64, user: &str) -> Shown {
         self.land(now_ms);
@@ -231,7 +237,7 @@ impl Tenant {
     /// Whether somebody is one of the tenant's people, by object id in lower case.
     fn knows(&mut self, user: &str) -> bool {
         let known = self.known.get_or_insert_with(|| self.settings.users.iter().map(|id| id.to_lowercase()).collect());
-        known.contains(user)
+        known.contains(user) || self.settings.switches.anybody && is_guid(user)
     }
 
     /// The key of a session id, known or new.
@@ -253,4 +259,9 @@ impl Tenant {
         }
         format!("A{number:012}")
     }
+}
+
+fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }

@@ -166,6 +166,8 @@ pub enum Unsupported {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Switches {
+    /// Every GUID is somebody, listed or not.
+    pub anybody: bool,
     /// The session id must be the application's; else any text is a session of its own.
     pub strict_session_id: bool,
     /// What becomes of a pair that cannot be set.
@@ -189,6 +191,7 @@ pub struct Switches {
 impl Default for Switches {
     fn default() -> Self {
         Switches {
+            anybody: false,
             strict_session_id: true,
             unsupported_pair: Unsupported::Reject,
             activity_noise: false,
