@@ -136,9 +136,46 @@ async fn a_manual_clock_stands_still_and_goes_as_far_as_it_is_put() {
     let (_, running) = post(&format!("{url}/_sim/clock"), &json!({ "mode": "running" })).await;
     let from = running["now_ms"].as_u64().unwrap();
     until("it runs on from there", || (from + 1..from + 9_000).contains(&sandbox.at().virtual_ms)).await;
-    for wrong in [json!({ "advance": "-PT5M" }), json!({ "advance": 5 }), json!({ "mode": "fast" })] {
+    for wrong in
+        [json!({ "advance": "-PT5M" }), json!({ "advance": 5 }), json!({ "mode": "fast" }), json!({ "at": "noon" })]
+    {
         assert_eq!(post(&format!("{url}/_sim/clock"), &wrong).await.0, 400, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn the_same_seed_on_a_manual_clock_leaves_the_same_log() {
+    async fn run(seed: u64) -> serde_json::Value {
+        let settings = Settings { seed, ..Settings::for_users([ALICE.to_owned()]) };
+        let (_sandbox, url) = plain(settings).await;
+        let sim = |path: &str| format!("{url}/_sim/{path}");
+        post(&sim("clock"), &json!({ "mode": "manual", "at": "2026-01-05T09:00:00Z" })).await;
+        post(&sim("config"), &json!({ "limit": 3, "switches": { "chaos": true } })).await;
+        post(&sim("faults"), &json!({ "on": "read", "what": "forbidden", "probability": 0.5, "times": 100 })).await;
+        let client = client(None, &[]);
+        let form = "grant_type=client_credentials&scope=https://graph.microsoft.com/.default&client_secret=sandbox-secret\
+                    &client_id=bbbbbbbb-0000-4000-8000-000000000002";
+        let token = client
+            .post(format!("{url}/aaaaaaaa-0000-4000-8000-000000000001/oauth2/v2.0/token"))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(form);
+        let token: serde_json::Value =
+            serde_json::from_str(&token.send().await.unwrap().text().await.unwrap()).unwrap();
+        for _ in 0..20 {
+            let read = client.get(format!("{url}/v1.0/users/{ALICE}/presence"));
+            read.bearer_auth(token["access_token"].as_str().unwrap()).send().await.unwrap();
+            post(&sim("clock"), &json!({ "advance": "PT11S" })).await;
+        }
+        let (_, log) = get(&sim("log")).await;
+        log["entries"].clone()
+    }
+    let (one, two, other) = tokio::join!(run(7), run(7), run(8));
+    assert_eq!(one, two);
+    assert_eq!((one.as_array().unwrap().len(), &one[1]["at"]), (21, &json!("2026-01-05T09:00:00")));
+    let statuses = |log: &serde_json::Value| -> Vec<u64> {
+        log.as_array().unwrap().iter().map(|entry| entry["status"].as_u64().unwrap()).collect()
+    };
+    assert_ne!(statuses(&one), statuses(&other));
 }
 
 #[tokio::test]

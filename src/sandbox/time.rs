@@ -51,7 +51,7 @@ impl Time {
     }
 
     /// `GET` shows it; `POST` puts it forward (`{"advance": "PT5M"}`), stands it still or lets it run (`{"mode": "manual"}`,
-    /// `"running"`).
+    /// `"running"`). Standing still it can begin anywhere (`"at": "2026-01-05T09:00:00Z"`), so that two runs are alike.
     pub(super) fn control(&self, method: &str, body: &[u8]) -> Response {
         if method == "POST"
             && let Err(error) = self.order(body)
@@ -83,12 +83,20 @@ impl Time {
         at.virtual_ms = at.virtual_ms.saturating_add_signed(advance);
         at.wall_ms = at.wall_ms.saturating_add(advance);
         at.real_ms = at.real_ms.saturating_add(advance);
+        if let Some(begin) = body.get("at") {
+            let begin = begin.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            let begin = begin.ok_or(r#"at is a time: "2026-01-05T09:00:00Z""#)?.as_millisecond();
+            at = At { virtual_ms: 0, wall_ms: begin, real_ms: begin };
+        }
         let manual = match body.get("mode").map(Value::as_str) {
             None => hands.still.is_some(),
             Some(Some("manual")) => true,
             Some(Some("running")) => false,
             Some(_) => return Err(r#"mode is "manual" or "running""#.to_owned()),
         };
+        if !manual && body.get("at").is_some() {
+            return Err(r#"at goes with "mode": "manual""#.to_owned());
+        }
         if manual {
             hands.still = Some(at);
             return Ok(());
