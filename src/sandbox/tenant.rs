@@ -34,7 +34,9 @@ pub use self::evidence::{Entry, Metrics};
 pub use self::faults::{Fault, Match, What};
 pub use self::session::Shown;
 use self::session::{Key, Sessions, parse_pair};
-pub use self::settings::{App, Cloud, Federated, Kind, Person, Profile, Settings, Switches, Trusted, Unsupported};
+pub use self::settings::{
+    App, Cloud, Federated, Kind, Person, Profile, Settings, Switches, Times, Trusted, Unsupported,
+};
 pub use self::wire::{At, Delivery, Reply, Request, Response};
 
 /// The first application's session.
@@ -129,13 +131,13 @@ impl Tenant {
     /// What a colleague sees: availability and activity, aggregated over all sessions.
     pub fn seen(&mut self, now_ms: u64, user: &str) -> Shown {
         self.land(now_ms);
-        self.sessions.get(user).map_or_else(Shown::offline, |sessions| sessions.seen(now_ms))
+        self.sessions.get(user).map_or_else(Shown::offline, |sessions| sessions.seen(now_ms, &self.settings.times))
     }
 
     /// What a colleague's Teams client shows: it looks every four minutes only.
     pub fn teams_view(&mut self, now_ms: u64, user: &str) -> Shown {
         self.land(now_ms);
-        self.seen_at(now_ms - now_ms % assumptions::TEAMS_POLL_MS, user)
+        self.seen_at(now_ms - now_ms % self.settings.times.teams_poll_ms.max(1), user)
     }
 
     /// What a read answers: what was so a while ago, if Graph is slow to tell.
@@ -148,7 +150,7 @@ impl Tenant {
     fn seen_at(&self, then_ms: u64, user: &str) -> Shown {
         let before = self.history.get(user).and_then(|past| past.iter().find(|(until_ms, _)| then_ms < *until_ms));
         let then = before.map(|(_, sessions)| sessions).or_else(|| self.sessions.get(user));
-        then.map_or_else(Shown::offline, |sessions| sessions.seen(then_ms))
+        then.map_or_else(Shown::offline, |sessions| sessions.seen(then_ms, &self.settings.times))
     }
 
     /// The first application's session, as Graph holds it: the pair as set, and until when.
@@ -210,7 +212,7 @@ impl Tenant {
 
     /// Keeps what is, before it changes, for as long as somebody may still see it.
     fn remember(&mut self, now_ms: u64, user: &str) {
-        let longest = self.settings.switches.propagation_delay_ms.max(assumptions::TEAMS_POLL_MS);
+        let longest = self.settings.switches.propagation_delay_ms.max(self.settings.times.teams_poll_ms);
         let now = self.sessions.get(user).cloned().unwrap_or_default();
         let past = self.history.entry(user.to_owned()).or_default();
         while past.front().is_some_and(|(until_ms, _)| until_ms.saturating_add(longest) < now_ms) {

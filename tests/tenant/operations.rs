@@ -197,6 +197,23 @@ fn switches_stand_for_what_nobody_knows() {
 }
 
 #[test]
+fn spans_are_settings_too() {
+    let mut client = two();
+    let times = &mut client.tenant.settings().times;
+    (times.fade_ms, times.away_ms, times.expiration_default_ms) = (1_000, 3_000, 5_000);
+    (times.expiration_least_ms, times.expiration_most_ms, times.retry_after_s) = (2_000, 10_000, Some(10));
+    for (span, status) in [("PT1S", 400), ("PT2S", 200), ("PT11S", 400)] {
+        assert_eq!(client.set("Available", "Available", Some(span)).0, status, "{span}");
+    }
+    client.set("Available", "Available", None);
+    let seen = [999, 1_000, 3_000, 5_000].map(|now_ms| client.seen_at(now_ms));
+    assert_eq!(seen, ["Available/Available", "Available/AvailableInactive", "Away/Away", "Offline/Offline"]);
+    client.tenant.settings().limit = 0;
+    let request = client.presence("GET", &format!("/v1.0/users/{ALICE}/presence"), String::new());
+    assert_eq!(super::header(&client.send(&request), "Retry-After"), "10");
+}
+
+#[test]
 fn what_is_read_and_what_teams_shows_may_be_late() {
     let mut client = two();
     client.tenant.settings().switches.propagation_delay_ms = 60_000;

@@ -240,7 +240,7 @@ impl Tenant {
                 })
             }).collect();
             let preferred = sessions.preferred(now_ms);
-            Some(json!({ "user": user, "seen": sessions.seen(now_ms), "sessions": live, "preferred": preferred }))
+            Some(json!({ "user": user, "seen": sessions.seen(now_ms, &self.settings.times), "sessions": live, "preferred": preferred }))
         });
         json!({ "now_ms": now_ms, "people": people.collect::<Vec<_>>() })
     }

@@ -162,7 +162,7 @@ impl Tenant {
                 let expires_in_ms = match span(&body)? {
                     None if matches!(pair.availability.as_str(), "Busy" | "DoNotDisturb") => known::PREFERRED_BUSY_MS,
                     None => known::PREFERRED_OTHER_MS,
-                    Some(span) if known::PREFERRED_HAS_RANGE => in_range(span)?,
+                    Some(span) if known::PREFERRED_HAS_RANGE => self.in_range(span)?,
                     Some(span) => millis(span),
                 };
                 Ok(Ask::Write(Write::Prefer { pair: Some(pair), expires_in_ms }))
@@ -172,8 +172,8 @@ impl Tenant {
                 let key = self.key(&body, app)?;
                 let pair = pair(context, &body, &known::PAIRS)?;
                 let expires_in_ms = match span(&body)? {
-                    None => known::EXPIRATION_DEFAULT_MS,
-                    Some(span) => in_range(span)?,
+                    None => self.settings.times.expiration_default_ms,
+                    Some(span) => self.in_range(span)?,
                 };
                 match (pair, self.settings.switches.unsupported_pair) {
                     (Some(pair), _) => Ok(Ask::Write(Write::Set { key, pair, expires_in_ms })),
@@ -182,6 +182,13 @@ impl Tenant {
                 }
             }
         }
+    }
+
+    /// Judged to the nanosecond.
+    fn in_range(&self, span: Duration) -> Result<u64, Refusal> {
+        let times = &self.settings.times;
+        let [least, most] = [times.expiration_least_ms, times.expiration_most_ms].map(Duration::from_millis);
+        if (least..=most).contains(&span) { Ok(millis(span)) } else { Err(known::DURATION) }
     }
 
     /// Which session a body names.
@@ -243,12 +250,6 @@ fn span(body: &Value) -> Result<Option<Duration>, Refusal> {
         Duration::try_from(span).ok()
     };
     read().map(Some).ok_or(known::NOT_A_DURATION)
-}
-
-/// Judged to the nanosecond.
-fn in_range(span: Duration) -> Result<u64, Refusal> {
-    let [least, most] = [known::EXPIRATION_LEAST_MS, known::EXPIRATION_MOST_MS].map(Duration::from_millis);
-    if (least..=most).contains(&span) { Ok(millis(span)) } else { Err(known::DURATION) }
 }
 
 fn millis(span: Duration) -> u64 {

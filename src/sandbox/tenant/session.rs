@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::assumptions as known;
+use super::settings::Times;
 
 /// What is shown of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -79,13 +80,13 @@ impl Live {
         if known::HALF_OPEN { now_ms >= self.expires_ms } else { now_ms > self.expires_ms }
     }
 
-    fn shown(&self, now_ms: u64) -> Shown {
+    fn shown(&self, now_ms: u64, times: &Times) -> Shown {
         if self.pair.availability != "Available" {
             return self.pair.clone();
         }
         match now_ms.saturating_sub(self.set_ms) {
-            age if age >= 2 * known::FADE_MS => Shown::new("Away", "Away"),
-            age if age >= known::FADE_MS => Shown::of(known::FADED),
+            age if age >= times.away_ms => Shown::new("Away", "Away"),
+            age if age >= times.fade_ms => Shown::of(known::FADED),
             _ => self.pair.clone(),
         }
     }
@@ -128,6 +129,7 @@ impl Sessions {
                 (!before.is_over(now_ms)).then_some((before.pair, before.set_ms))
             }
             None => {
+                self.apps.retain(|other| !other.is_over(now_ms));
                 self.apps.push(live);
                 None
             }
@@ -171,10 +173,10 @@ impl Sessions {
         self.preferred.as_ref().filter(|(_, until_ms)| now_ms < *until_ms).map(|(pair, _)| pair)
     }
 
-    pub(super) fn seen(&self, now_ms: u64) -> Shown {
+    pub(super) fn seen(&self, now_ms: u64, times: &Times) -> Shown {
         // What has both faded and expired is over: expiry is asked first.
         let apps = self.apps.iter().filter(|live| !live.is_over(now_ms));
-        let apps = apps.map(|live| (live.shown(now_ms), live.set_ms));
+        let apps = apps.map(|live| (live.shown(now_ms, times), live.set_ms));
         let clients = self.clients.iter().map(|client| (client.pair.clone(), client.set_ms));
         let newest = |set_ms: u64| if known::NEWEST_OF_EQUALS { set_ms } else { 0 };
         let strongest = apps.chain(clients).max_by_key(|(pair, set_ms)| (pair.rank(), newest(*set_ms)));

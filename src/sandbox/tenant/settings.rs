@@ -39,8 +39,44 @@ pub struct Settings {
     pub global_limit: u32,
     /// Where all chance comes from.
     pub seed: u64,
+    /// What lasts how long.
+    pub times: Times,
     /// What is switchable because nobody knows, or because it varies.
     pub switches: Switches,
+}
+
+/// Spans, in milliseconds where nothing else is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Times {
+    /// Available fades to AvailableInactive after this,
+    pub fade_ms: u64,
+    /// and to Away after this.
+    pub away_ms: u64,
+    /// The shortest `expirationDuration`.
+    pub expiration_least_ms: u64,
+    /// The longest.
+    pub expiration_most_ms: u64,
+    /// Where there is none.
+    pub expiration_default_ms: u64,
+    /// A Teams client looks this often.
+    pub teams_poll_ms: u64,
+    /// Every Retry-After, seconds; else it is the rest of the window.
+    pub retry_after_s: Option<u64>,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Times {
+            fade_ms: known::FADE_MS,
+            away_ms: 2 * known::FADE_MS,
+            expiration_least_ms: known::EXPIRATION_LEAST_MS,
+            expiration_most_ms: known::EXPIRATION_MOST_MS,
+            expiration_default_ms: known::EXPIRATION_DEFAULT_MS,
+            teams_poll_ms: known::TEAMS_POLL_MS,
+            retry_after_s: None,
+        }
+    }
 }
 
 /// One more application.
@@ -246,6 +282,7 @@ impl Settings {
             cloud: Cloud::Global,
             global_limit: known::GLOBAL_LIMIT.0,
             seed: 0,
+            times: Times::default(),
             switches: Switches::default(),
         }
     }

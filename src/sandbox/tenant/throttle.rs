@@ -48,7 +48,8 @@ impl Count {
             }
             _ => None,
         };
-        let wait = all.max(ours).max(early)?;
+        let full = all.max(ours).map(|rest| settings.times.retry_after_s.unwrap_or(rest));
+        let wait = full.max(early)?;
         self.told = Some((now_ms.saturating_add(wait.saturating_mul(1000)), wait));
         Some(wait)
     }
