@@ -87,7 +87,7 @@ async fn plain(settings: Settings) -> (Sandbox, String) {
 }
 
 /// A client that trusts this CA and no other, and speaks this over TLS.
-fn client(ca_pem: Option<&str>, alpn: &[&str]) -> reqwest::Client {
+pub fn client(ca_pem: Option<&str>, alpn: &[&str]) -> reqwest::Client {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     if let Some(pem) = ca_pem {

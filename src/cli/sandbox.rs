@@ -112,7 +112,8 @@ async fn serve(args: &Args) -> Result<(), String> {
     let clock = Clock::faster(args.speed);
     let settings = settings(args)?;
     let listen = Listen { https: Some(args.listen), http: Some(args.http), names: args.name.clone() };
-    let sandbox = Sandbox::listen(clock.clone(), settings.clone(), listen).await?;
+    let sandbox = Sandbox::listen(clock.clone(), settings.clone(), listen).await;
+    let sandbox = sandbox.map_err(|error| format!("{error}; --listen and --http say where else"))?;
     let ca_file = std::path::absolute(&args.ca_file).unwrap_or_else(|_| args.ca_file.clone());
     let pem = sandbox.ca_pem().unwrap_or_default();
     std::fs::write(&ca_file, pem).map_err(|error| format!("cannot write {}: {error}", ca_file.display()))?;

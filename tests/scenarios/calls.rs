@@ -1,14 +1,43 @@
 //! Calls and who else has a say: Teams clients, other applications, the person.
 
-use presence_bridge::graph::{Body, Call, Config};
-use presence_bridge::presence::{Mono, Outcome, Presence};
 use presence_bridge::sandbox::tenant::{App, Fault, Match, What};
+use serde_json::{Value, json};
 
 use super::world::{World, person};
+use crate::sandbox::client;
 use crate::support::until;
 
 const OTHER: &str = "bbbbbbbb-0000-4000-8000-000000000003";
 const OTHER_SECRET: &str = "other-secret";
+
+/// Another application of the tenant, which asks by itself.
+struct Application {
+    url: String,
+    token: String,
+}
+
+impl Application {
+    async fn known(world: &World, id: &str, secret: &str) -> Application {
+        let url = world.sandbox.graph_url();
+        let form = format!(
+            "grant_type=client_credentials&scope=https://graph.microsoft.com/.default&client_id={id}&client_secret={secret}"
+        );
+        let asked = client(None, &[])
+            .post(format!("{url}/aaaaaaaa-0000-4000-8000-000000000001/oauth2/v2.0/token"))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(form);
+        let answer = asked.send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let token = answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned();
+        Application { url, token }
+    }
+
+    async fn post(&self, number: usize, action: &str, body: &Value) -> u16 {
+        let url = format!("{}/v1.0/users/{}/presence/{action}", self.url, person(number));
+        let asked = client(None, &[]).post(url).header("Content-Type", "application/json").bearer_auth(&self.token);
+        asked.body(body.to_string()).send().await.unwrap().status().as_u16()
+    }
+}
 
 /// Off-hook and on-hook, alone and beside a Teams client.
 async fn off_and_on_hook(world: &World) {
@@ -59,17 +88,13 @@ async fn s06_two_applications_and_a_client_add_up() {
     let _bridge = world.bridge("").await;
     world.publish("phone/1001", "INUSE").await;
     world.see(1, "Busy/InACall").await;
-    let mut config: Config = crate::graph::config(&world.sandbox);
-    config.client_id = OTHER.parse().unwrap();
-    config.secret = presence_bridge::secret::SecretSource::Value(OTHER_SECRET.to_owned().into());
-    let (other, _) = crate::graph::start(config);
-    let body = Body::Set { presence: Presence::Available, expiration: std::time::Duration::from_secs(3600) };
-    let call = Call { object_id: person(1).parse().unwrap(), body, not_after: Mono::MAX };
-    assert_eq!(other.send(call).await.outcome, Outcome::Accepted);
+    let other = Application::known(&world, OTHER, OTHER_SECRET).await;
+    let body = json!({ "sessionId": OTHER, "availability": "Available", "activity": "Available" });
+    assert_eq!(other.post(1, "setPresence", &body).await, 200);
     assert_eq!(world.seen(1), "Busy/InACall", "the strongest of two");
     world.publish("phone/1001", "NOT_INUSE").await;
     world.see(1, "Available/Available").await;
-    assert_eq!(other.send(Call { body: Body::Clear, ..call }).await.outcome, Outcome::Accepted);
+    assert_eq!(other.post(1, "clearPresence", &json!({ "sessionId": OTHER })).await, 200);
     // Away is weak: a Teams client that says Available wins. And Available hides a client's Away.
     let here = |pair| world.tenant().client(&person(1), Some(pair));
     here("Available/Available");
