@@ -274,6 +274,39 @@ impl Drop for Child {
     }
 }
 
+#[tokio::test]
+async fn certificates_say_what_strict_clients_ask_for() {
+    use rustls::pki_types::pem::PemObject;
+    let listen = Listen {
+        https: Some(([127, 0, 0, 1], 0).into()),
+        names: vec!["sandbox.example".to_owned()],
+        ..Listen::default()
+    };
+    let settings = Settings::for_users([ALICE.to_owned()]);
+    let sandbox = Sandbox::listen(Clock::live(), settings, listen).await.unwrap();
+    let ca = rustls::pki_types::CertificateDer::from_pem_slice(sandbox.ca_pem().unwrap().as_bytes()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(ca.clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let connector =
+        tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls.with_root_certificates(roots).with_no_client_auth()));
+    for name in ["localhost", "127.0.0.1", "::1", "sandbox.example"] {
+        let name = name.to_owned().try_into().unwrap();
+        let stream = TcpStream::connect(sandbox.https().unwrap()).await.unwrap();
+        let stream = connector.connect(name, stream).await.expect("it goes by this name");
+        let leaf = &stream.get_ref().1.peer_certificates().unwrap()[0];
+        assert!(holds(leaf, b"\x06\x03\x55\x1d\x23"), "authorityKeyIdentifier");
+    }
+    // Both critical; keyCertSign and cRLSign.
+    assert!(holds(&ca, b"\x06\x03\x55\x1d\x13\x01\x01\xff"), "basicConstraints");
+    assert!(holds(&ca, b"\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x01\x06"), "keyUsage");
+}
+
+fn holds(der: &[u8], part: &[u8]) -> bool {
+    der.windows(part.len()).any(|window| window == part)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)] // reading what it says blocks
 async fn the_command_serves_alone_and_says_how_to_reach_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -39,10 +39,10 @@ pub struct Args {
     anybody: bool,
     /// Directory id.
     #[arg(long, default_value = "aaaaaaaa-0000-4000-8000-000000000001", value_name = "GUID")]
-    tenant_id: String,
+    tenant_id: uuid::Uuid,
     /// The application's id.
     #[arg(long, default_value = "bbbbbbbb-0000-4000-8000-000000000002", value_name = "GUID")]
-    client_id: String,
+    client_id: uuid::Uuid,
     /// The application's secret: it opens nothing but this sandbox.
     #[arg(long, default_value = "sandbox-secret", value_name = "TEXT")]
     secret: String,
@@ -129,8 +129,8 @@ fn settings(args: &Args) -> Result<Settings, String> {
         None => people::made_up(args.people),
     };
     let mut settings = Settings {
-        tenant_id: args.tenant_id.to_lowercase(),
-        client_id: args.client_id.to_lowercase(),
+        tenant_id: args.tenant_id.to_string(),
+        client_id: args.client_id.to_string(),
         secrets: vec![args.secret.clone()],
         roles: args.role.clone(),
         limit: match args.throttle {

@@ -139,7 +139,7 @@ async fn s08_a_session_that_is_gone_already_counts_as_cleared() {
 }
 
 #[tokio::test]
-async fn s11_an_answer_that_was_lost_is_asked_for_again_and_changes_nothing() {
+async fn fault_49_s11_an_answer_that_was_lost_is_asked_for_again_and_changes_nothing() {
     let world = World::new(1, 20).await;
     world.tenant().fault(Fault { on: Match::Set, times: 1, what: What::ResetAfter });
     let _bridge = world.bridge("").await;

@@ -40,7 +40,7 @@ async fn s02_s03_s04_four_hours_without_a_gap_and_what_a_death_leaves() {
     let (one, two) = (last(1), last(2));
     let mut tenant = world.sandbox.tenant().lock().unwrap();
     for (after, shown) in [
-        (5 * MINUTE - 1_000, "Available/Available"),
+        (5 * MINUTE - 1, "Available/Available"),
         (5 * MINUTE, "Available/AvailableInactive"),
         (10 * MINUTE, "Away/Away"),
         (HOUR - 1, "Away/Away"),
@@ -48,7 +48,7 @@ async fn s02_s03_s04_four_hours_without_a_gap_and_what_a_death_leaves() {
     ] {
         assert_eq!(tenant.seen(one + after, &person(1)).to_string(), shown, "{after} ms after the last refresh");
     }
-    for (after, shown) in [(HOUR - 1_000, "Busy/InACall"), (HOUR, "Offline/Offline")] {
+    for (after, shown) in [(HOUR - 1, "Busy/InACall"), (HOUR, "Offline/Offline")] {
         assert_eq!(tenant.seen(two + after, &person(2)).to_string(), shown, "{after} ms after the last refresh");
     }
 }

@@ -8,7 +8,7 @@ use super::world::{SECRET, World, person};
 use crate::support::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s09_throttled_in_a_rush_the_bridge_waits_and_sends_the_newest_only() {
+async fn fault_46_s09_throttled_in_a_rush_the_bridge_waits_and_sends_the_newest_only() {
     // Twenty calls in 30 s in the place of 1,500, so that forty phones are too many.
     let world = World::with(40, 20, false, |settings| settings.limit = 20).await;
     let bridge = world.bridge("").await;
@@ -42,7 +42,7 @@ async fn s09_throttled_in_a_rush_the_bridge_waits_and_sends_the_newest_only() {
 }
 
 #[tokio::test]
-async fn s10_a_token_that_is_refused_is_fetched_again_once() {
+async fn fault_40_s10_a_token_that_is_refused_is_fetched_again_once() {
     let world = World::new(1, 1).await;
     let _bridge = world.bridge("").await;
     world.publish("phone/1001", "INUSE").await;
@@ -54,6 +54,24 @@ async fn s10_a_token_that_is_refused_is_fetched_again_once() {
     assert_eq!(statuses, [401, 200]);
     let tokens = world.tenant().log().iter().filter(|entry| entry.what == "token").count();
     assert_eq!(tokens, 2, "the first, and one for the refused");
+}
+
+#[tokio::test]
+async fn s10_a_token_that_ends_has_its_successor_in_time() {
+    let world = World::with(1, 1, false, |settings| settings.token_ttl = 6).await;
+    let _bridge = world.bridge("").await;
+    world.publish("phone/1001", "INUSE").await;
+    world.see(1, "Busy/InACall").await;
+    let tokens = || world.tenant().log().iter().filter(|entry| entry.what == "token").count();
+    until("two more tokens", || tokens() >= 3).await;
+    for payload in ["NOT_INUSE", "INUSE"] {
+        world.publish("phone/1001", payload).await;
+        let shown = if payload == "INUSE" { "Busy/InACall" } else { "Offline/Offline" };
+        world.see(1, shown).await;
+    }
+    let refused = world.tenant().log().iter().filter(|entry| entry.status >= 400).count();
+    assert_eq!(refused, 0, "none of them was used past its end");
+    assert!(tokens() <= 5, "and none was fetched in a hurry");
 }
 
 #[tokio::test]
@@ -71,7 +89,7 @@ async fn s10_a_secret_that_rotates_is_read_again() {
 }
 
 #[tokio::test]
-async fn s10_an_expired_secret_is_told_with_its_remedy_and_without_a_hot_loop() {
+async fn fault_41_s10_an_expired_secret_is_told_with_its_remedy_and_without_a_hot_loop() {
     let world = World::with(1, 1, false, |settings| settings.secrets = vec![format!("expired:{SECRET}")]).await;
     let bridge = world.bridge("").await;
     for payload in ["INUSE", "NOT_INUSE", "INUSE"] {
@@ -87,7 +105,7 @@ async fn s10_an_expired_secret_is_told_with_its_remedy_and_without_a_hot_loop() 
 }
 
 #[tokio::test]
-async fn s10_a_missing_role_is_told_by_name_and_without_a_hot_loop() {
+async fn fault_43_s10_a_missing_role_is_told_by_name_and_without_a_hot_loop() {
     let world = World::with(1, 1, false, |settings| settings.roles = Vec::new()).await;
     let bridge = world.bridge("").await;
     world.publish("phone/1001", "INUSE").await;
@@ -109,7 +127,7 @@ async fn s13_a_name_in_the_place_of_an_object_id_is_refused_before_it_is_sent() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s13_somebody_whom_graph_does_not_know_is_left_alone() {
+async fn fault_44_s13_somebody_whom_graph_does_not_know_is_left_alone() {
     let world = World::with(2, 60, false, |settings| settings.users.retain(|user| *user != person(1))).await;
     let bridge = world.bridge("").await;
     world.publish("phone/1001", "INUSE").await;
