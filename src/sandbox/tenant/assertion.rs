@@ -7,7 +7,7 @@ use super::assumptions::{self as known, NoToken};
 use super::encoding::jwt;
 use super::settings::AppRef;
 
-/// The first failure answers (order assumed).
+/// The first failure answers.
 pub(super) fn check(app: AppRef<'_>, tenant: &str, kind: &str, assertion: &str, real_ms: i64) -> Result<(), NoToken> {
     if kind != known::ASSERTION_TYPE {
         return Err(known::ASSERTION);
@@ -62,8 +62,7 @@ fn in_time(claims: &Value, real_ms: i64) -> Result<(), NoToken> {
             seconds
         })
     };
-    // Five minutes of grace, as is usual for clocks that differ.
-    let begun = time("nbf").is_none_or(|from| from <= now + 300);
+    let begun = time("nbf").is_none_or(|from| from <= now + known::ASSERTION_GRACE_S);
     match time("exp") {
         Some(end) if now < end && begun => Ok(()),
         _ => Err(known::ASSERTION_TIME),

@@ -40,6 +40,36 @@ pub(super) struct Refusal(pub(super) u16, pub(super) &'static str, pub(super) &'
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoToken(pub(super) u16, pub(super) &'static str, pub(super) u32, pub(super) &'static str);
 
+/// What is asked of a call to presence that has a route and a good token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Are these too many?
+    Throttle,
+    /// Can the body be used?
+    Body,
+    /// May the application?
+    Permission,
+    /// Is there such a person?
+    Person,
+}
+
+/// What is asked of a request for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenCheck {
+    /// Is it a form?
+    Form,
+    /// For which grant?
+    Grant,
+    /// Is there such a tenant?
+    Tenant,
+    /// Does it know the application?
+    Application,
+    /// Is the secret or assertion good?
+    Credential,
+    /// May this resource be asked for?
+    Scope,
+}
+
 macro_rules! table {
     ($($about:literal $name:ident: $type:ty = $value:expr, $basis:ident, $source:literal;)*) => {
         $(#[doc = $about] pub(super) const $name: $type = $value;)*
@@ -96,6 +126,8 @@ table! {
     FADED_LEGACY: (&str, &str) = ("AvailableIdle", "Inactive"), Assumed, "the lists of labels disagree";
     "The activities by turns of somebody in a call, with the switch activity_noise."
     NOISE: [&str; 2] = ["Busy", "InACall"], Observed, "learn answers 2014289";
+    "What somebody out of office shows is replaced by the activity below where it would be this."
+    OUT_OF_OFFICE_OVER: (&str, &str) = ("Offline", "Offline"), Assumed, "none";
     "The activity of somebody out of office whom nothing stronger shows."
     OUT_OF_OFFICE: &str = "OutOfOffice", Assumed, "the label is listed, the rule is not";
     "Without any session somebody is offline, a preferred presence or not."
@@ -147,8 +179,15 @@ table! {
     BATCH_SHUFFLES: bool = true, Documented, "Graph: json-batching, may differ";
 
     // --- the front door ---
-    "The body is judged before the permission."
-    BODY_BEFORE_PERMISSION: bool = true, Observed, "ms-teams-cli#71, for clearPresence";
+    "In which order a call to presence is judged, once its route is known and its token good."
+    DOOR: [Door; 4] = [Door::Throttle, Door::Body, Door::Permission, Door::Person], Assumed,
+        "that the body comes before the permission: ms-teams-cli#71, for clearPresence";
+    "The status of a write that is accepted; its body is empty."
+    WRITTEN: u16 = 200, Documented, "Graph: presence-setpresence, presence-clearpresence";
+    "Properties of a body that Graph does not know are ignored."
+    UNKNOWN_PROPERTIES_IGNORED: bool = true, Assumed, "none";
+    "Without a client-request-id of the client's, the request-id stands in its place."
+    REQUEST_ID_ECHOED: bool = true, Observed, "many an answer";
     "An application without the role."
     FORBIDDEN: Refusal = Refusal(403, "Forbidden", ""), Observed, "ms-teams-cli#70, a delegated token";
     "An unknown segment of a path; {} is the segment."
@@ -224,6 +263,16 @@ table! {
     "Work locations with an application's token."
     NOT_FOR_APPS: Refusal = Refusal(403, "Forbidden", "Application is not supported."), Assumed,
         "the rule is documented: presence-setmanuallocation";
+    "The people of a getPresencesByUserId come in another order."
+    BULK_SHUFFLES: bool = true, Assumed, "none";
+    "Whom presence does not know is in the answer of getPresencesByUserId as PresenceUnknown; else left out."
+    BULK_SHOWS_UNKNOWN: bool = true, Assumed, "none";
+    "A read by user principal name answers PresenceUnknown; else as for somebody unknown."
+    UPN_READS_UNKNOWN: bool = true, Observed, "techcommunity 3986118";
+    "sequenceNumber grows with each change of what is shown."
+    SEQUENCE_GROWS: bool = true, Assumed, "that it sorts: the resource's page";
+    "The time of a status message counts as UTC, whatever its zone is called."
+    STATUS_TIME_IS_UTC: bool = true, Assumed, "a shortcut of ours: zones go by the names of Windows";
     "No ids, or too many."
     IDS: Refusal = Refusal(400, "InvalidArgument", "The provided [Ids] must hold 1 to 650 ids."), Assumed,
         "the limit is documented: cloudcommunications-getpresencesbyuserid";
@@ -269,6 +318,13 @@ table! {
     "China, by 21Vianet."
     CHINA: (&str, &str, bool) = ("https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn", false),
         Documented, "Graph: deployments";
+    "In which order a request for a token is judged; the first failure answers."
+    TOKEN_ORDER: [TokenCheck; 6] = [TokenCheck::Form, TokenCheck::Grant, TokenCheck::Tenant, TokenCheck::Application,
+        TokenCheck::Credential, TokenCheck::Scope], Assumed, "none";
+    "A token has the roles of the moment at which it was issued; else those of now."
+    ROLES_STAY_IN_TOKEN: bool = true, Assumed, "roles are claims, and claims are signed";
+    "How far a clock may be off before an assertion is not yet good, seconds."
+    ASSERTION_GRACE_S: i64 = 300, Assumed, "usual for JWTs";
     "Not a form."
     NOT_A_FORM: NoToken = NoToken(400, "invalid_request", 900_144, "The request body must be form-encoded."), Assumed, "none";
     "No grant_type."

@@ -20,7 +20,8 @@ impl Context<'_> {
     }
 
     pub(super) fn client_request_id(&self) -> String {
-        self.request.client_request_id.clone().unwrap_or_else(|| self.request_id())
+        let echoed = || if known::REQUEST_ID_ECHOED { self.request_id() } else { String::new() };
+        self.request.client_request_id.clone().unwrap_or_else(echoed)
     }
 
     /// Graph's own headers. An empty answer names no media type: published clients would try to read it.
@@ -62,7 +63,7 @@ impl Context<'_> {
         response
     }
 
-    /// With an inner error of its own kind (documented).
+    /// With an inner error of its own kind.
     pub(super) fn throttle(&self, refusal: Refusal, retry_after: Option<String>) -> Response {
         let inner = json!({
             "code": "429", "date": date(self.at.wall_ms), "message": "Please retry after",

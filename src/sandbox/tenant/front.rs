@@ -52,7 +52,7 @@ impl Tenant {
             What::NoEffect => answer(context.respond(200, String::new())),
             What::NoContent => {
                 let response = self.dispatch(context, route, None);
-                let empty = response.status == 200 && response.body.is_empty();
+                let empty = response.status == known::WRITTEN && response.body.is_empty();
                 answer(if empty { context.respond(204, String::new()) } else { response })
             }
             What::AppliedThrottle => {

@@ -1,11 +1,10 @@
-//! What can be done about somebody's presence: validation, permission, lookup, action, in the order in which Graph is known
-//! or assumed to check.
+//! What can be done about somebody's presence: throttling, validation, permission, lookup, in the table's order; then action.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::assumptions::{self as known, Refusal};
+use super::assumptions::{self as known, Door, Refusal};
 use super::context::{Context, format_time, is_media_type};
 use super::routes::Route;
 use super::session::{Key, Shown, parse_pair};
@@ -31,37 +30,35 @@ impl Tenant {
         route: &Route,
         lands: Option<u64>,
     ) -> Result<Response, Response> {
-        let refuse = |context: &Context<'_>, refusal| Err(context.refuse(refusal));
-        let (app, roles) = match self.authorise(context.at.real_ms, context.request) {
-            Ok(grant) => (grant.app, grant.roles.clone()),
-            Err(refusal) => return refuse(context, refusal),
+        let granted = self.authorise(context.at.real_ms, context.request);
+        let (app, roles) = match granted.map(|grant| (grant.app, self.roles(grant).to_vec())) {
+            Ok(granted) => granted,
+            Err(refusal) => return Err(context.refuse(refusal)),
         };
-        if let Some(throttled) = self.throttled(context, app, true) {
-            return Err(throttled);
-        }
+        // Read at once, for the evidence; judged in its turn.
         let asked = self.read(context, route, app);
-        if known::BODY_BEFORE_PERMISSION
-            && let Err(refusal) = asked
-        {
-            return refuse(context, refusal);
+        for check in known::DOOR {
+            let refusal = match (check, &asked) {
+                (Door::Throttle, _) => match self.throttled(context, app, true) {
+                    Some(throttled) => return Err(throttled),
+                    None => None,
+                },
+                (Door::Body, asked) => asked.as_ref().err().copied(),
+                (Door::Permission, _) => (!may(&roles, route)).then_some(known::FORBIDDEN),
+                (Door::Person, _) => self.missing(route),
+            };
+            if let Some(refusal) = refusal {
+                return Err(context.refuse(refusal));
+            }
         }
-        if !may(&roles, route) {
-            return refuse(context, known::FORBIDDEN);
-        }
+        let user = route.user();
         match asked {
-            Err(refusal) => refuse(context, refusal),
-            Ok(Ask::Location) => refuse(context, known::NOT_FOR_APPS),
+            Err(refusal) => Err(context.refuse(refusal)),
+            Ok(Ask::Location) => Err(context.refuse(known::NOT_FOR_APPS)),
             Ok(Ask::ReadMany(ids)) => Ok(self.show_many(context, &ids)),
-            Ok(Ask::Read) => self.show_one(context, route.user()),
-            Ok(Ask::Nothing) => match self.writable(route.user()) {
-                Ok(_) => Ok(context.respond(200, String::new())),
-                Err(refusal) => refuse(context, refusal),
-            },
-            Ok(Ask::Write(write)) => match self.writable(route.user()) {
-                Ok(true) => self.perform(context, route.user(), write, lands),
-                Ok(false) => Ok(context.respond(200, String::new())),
-                Err(refusal) => refuse(context, refusal),
-            },
+            Ok(Ask::Read) => Ok(context.respond(200, self.show(context, user).to_string())),
+            Ok(Ask::Write(write)) if self.kind(user) == Kind::Normal => self.perform(context, user, write, lands),
+            Ok(Ask::Write(_) | Ask::Nothing) => Ok(written(context)),
         }
     }
 
@@ -75,23 +72,27 @@ impl Tenant {
         match lands {
             Some(at_ms) => {
                 self.land_later(at_ms, user, write);
-                Ok(context.respond(200, String::new()))
+                Ok(written(context))
             }
-            None if self.write(context.at.virtual_ms, user, &write) => Ok(context.respond(200, String::new())),
+            None if self.write(context.at.virtual_ms, user, &write) => Ok(written(context)),
             None => Err(context.refuse(known::NO_SESSION)),
         }
     }
 
-    /// Whether a write for somebody has an effect. A user principal name is not resolved in a write.
-    fn writable(&mut self, user: &str) -> Result<bool, Refusal> {
+    /// Why somebody cannot be read or written. A user principal name is not resolved.
+    fn missing(&mut self, route: &Route) -> Option<Refusal> {
+        let user = route.user();
+        if user.is_empty() {
+            return None;
+        }
         if !self.knows(user) {
-            return Err(known::USER);
+            let unknown = !route.is_write() && known::UPN_READS_UNKNOWN && user.contains('@');
+            return (!unknown).then_some(known::USER);
         }
         match (self.kind(user), self.settings.switches.no_teams) {
-            (Kind::Normal, _) => Ok(true),
-            (Kind::NoTeams | Kind::Guest, 403) => Err(known::FORBIDDEN),
-            (Kind::NoTeams | Kind::Guest, 404) => Err(known::USER),
-            (Kind::NoTeams | Kind::Guest, _) => Ok(false),
+            (Kind::NoTeams | Kind::Guest, 403) if route.is_write() => Some(known::FORBIDDEN),
+            (Kind::NoTeams | Kind::Guest, 404) if route.is_write() => Some(known::USER),
+            _ => None,
         }
     }
 
@@ -99,16 +100,16 @@ impl Tenant {
         self.settings.people.get(user).map(|person| person.kind).unwrap_or_default()
     }
 
-    fn show_one(&mut self, context: &Context<'_>, user: &str) -> Result<Response, Response> {
-        if !self.knows(user) && !user.contains('@') {
-            return Err(context.refuse(known::USER));
-        }
-        Ok(context.respond(200, self.show(context, user).to_string()))
-    }
-
     fn show_many(&mut self, context: &Context<'_>, ids: &[String]) -> Response {
-        let mut value: Vec<Value> = ids.iter().map(|id| self.show(context, id)).collect();
-        self.dice.shuffle(&mut value);
+        let mut value: Vec<Value> = Vec::new();
+        for id in ids {
+            if known::BULK_SHOWS_UNKNOWN || self.knows(id) {
+                value.push(self.show(context, id));
+            }
+        }
+        if known::BULK_SHUFFLES {
+            self.dice.shuffle(&mut value);
+        }
         context.respond(200, json!({ "value": value }).to_string())
     }
 
@@ -169,6 +170,9 @@ impl Tenant {
             }
             Route::Clear(_) => Ok(Ask::Write(Write::Clear { key: self.key(&body, app)? })),
             _ => {
+                if !known::UNKNOWN_PROPERTIES_IGNORED && has_others(&body) {
+                    return Err(known::NOT_JSON);
+                }
                 let key = self.key(&body, app)?;
                 let pair = pair(context, &body, &known::PAIRS)?;
                 let expires_in_ms = match span(&body)? {
@@ -204,7 +208,7 @@ impl Tenant {
     /// `GET /users/{id or user principal name}`.
     pub(super) fn person(&mut self, context: &Context<'_>, who: &str) -> Result<Response, Response> {
         let grant = self.authorise(context.at.real_ms, context.request).map_err(|refusal| context.refuse(refusal))?;
-        let (app, may) = (grant.app, grant.roles.iter().any(|role| known::USER_ROLES.contains(&role.as_str())));
+        let (app, may) = (grant.app, self.roles(grant).iter().any(|role| known::USER_ROLES.contains(&role.as_str())));
         if let Some(throttled) = self.throttled(context, app, false) {
             return Err(throttled);
         }
@@ -220,9 +224,19 @@ impl Tenant {
     }
 }
 
+fn written(context: &Context<'_>) -> Response {
+    context.respond(known::WRITTEN, String::new())
+}
+
 fn may(roles: &[String], route: &Route) -> bool {
     let has = |role: &str| roles.iter().any(|held| held == role);
     has("Presence.ReadWrite.All") || !route.is_write() && has("Presence.Read.All")
+}
+
+/// Properties that `setPresence` does not have.
+fn has_others(body: &Value) -> bool {
+    const OWN: [&str; 4] = ["sessionId", "availability", "activity", "expirationDuration"];
+    body.as_object().is_some_and(|body| body.keys().any(|key| !OWN.contains(&key.as_str())))
 }
 
 fn text<'a>(body: &'a Value, key: &str) -> Option<&'a str> {
@@ -237,8 +251,7 @@ fn pair(context: &mut Context<'_>, body: &Value, pairs: &[(&str, &str)]) -> Resu
     Ok(parse_pair(pairs, availability, activity))
 }
 
-/// `expirationDuration`, where there is one. ISO 8601 only: jiff would also read "1h" and "1:00:00", which Graph refuses
-/// (observed: msgraph-sdk-python#1262).
+/// `expirationDuration`, where there is one. ISO 8601 only: jiff would also read "1h" and "1:00:00", which Graph refuses.
 fn span(body: &Value) -> Result<Option<Duration>, Refusal> {
     let text = match body.get("expirationDuration") {
         None | Some(Value::Null) => return Ok(None),
@@ -262,7 +275,7 @@ fn ids(body: &Value) -> Result<Vec<String>, Refusal> {
     ids.filter(|ids| (1..=known::BULK_MOST).contains(&ids.len())).ok_or(known::IDS)
 }
 
-/// A message of plain text, and when it ends: a time without an offset. The zone counts as UTC, whatever it is called.
+/// A message of plain text, and when it ends: a time without an offset.
 fn status_message(context: &Context<'_>, body: &Value) -> Result<Write, Refusal> {
     let refused = || known::STATUS_MESSAGE;
     let status = body.get("statusMessage").ok_or_else(refused)?;
@@ -274,6 +287,10 @@ fn status_message(context: &Context<'_>, body: &Value) -> Result<Write, Refusal>
     let mut shown = json!({ "message": { "content": content, "contentType": known::STATUS_CONTENT_TYPE } });
     let expiry = status.get("expiryDateTime").filter(|expiry| !expiry.is_null());
     let ends = expiry.map(|expiry| {
+        let utc = expiry.get("timeZone").and_then(Value::as_str) == Some("UTC");
+        if !known::STATUS_TIME_IS_UTC && !utc {
+            return None;
+        }
         let at = expiry.get("dateTime").and_then(Value::as_str)?.parse::<jiff::civil::DateTime>().ok()?;
         jiff::tz::TimeZone::UTC.to_timestamp(at).ok().map(jiff::Timestamp::as_millisecond)
     });

@@ -185,7 +185,7 @@ impl Sessions {
             (Some(_), Some(preferred)) => preferred.clone(),
             (Some((strongest, _)), None) => strongest,
         };
-        if self.out_of_office && shown == Shown::offline() {
+        if self.out_of_office && shown == Shown::of(known::OUT_OF_OFFICE_OVER) {
             return Shown::new(&shown.availability, known::OUT_OF_OFFICE);
         }
         shown

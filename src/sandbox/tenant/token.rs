@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::assumptions::{self as known, NoToken, Refusal};
+use super::assumptions::{self as known, NoToken, Refusal, TokenCheck};
 use super::context::{Context, format_time, is_media_type};
 use super::encoding::{base64url, basic, field, form, jwt};
+use super::settings::AppRef;
 use super::wire::{Request, Response};
 use super::{Tenant, assertion};
 
@@ -12,7 +13,7 @@ use super::{Tenant, assertion};
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     ends_ms: i64,
-    pub(super) roles: Vec<String>,
+    roles: Vec<String>,
     /// Which application's: 0 is the first.
     pub(super) app: usize,
 }
@@ -26,7 +27,7 @@ pub(super) struct Issued {
 }
 
 impl Tenant {
-    /// Whose token a request carries. A role granted after the token was issued is not in it (assumed).
+    /// Whose token a request carries.
     pub(super) fn authorise(&self, real_ms: i64, request: &Request) -> Result<&Grant, Refusal> {
         let bearer = request.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
         let token = bearer.filter(|token| !token.is_empty()).ok_or(known::NO_TOKEN)?;
@@ -35,6 +36,12 @@ impl Tenant {
             Some(_) => Err(known::BAD_TOKEN),
             None => Err(self.foreign(request, token)),
         }
+    }
+
+    /// What a token allows.
+    pub(super) fn roles<'a>(&'a self, grant: &'a Grant) -> &'a [String] {
+        let now = || self.settings.all_apps().nth(grant.app).map_or(&[][..], |app| app.roles);
+        if known::ROLES_STAY_IN_TOKEN { &grant.roles } else { now() }
     }
 
     /// Why a token that is not ours is none: what it says of itself tells.
@@ -65,42 +72,41 @@ impl Tenant {
         }
     }
 
-    /// The first failure answers (order assumed).
+    /// Which application it is, or the first failure in the table's order.
     fn check(&self, context: &Context<'_>, form: &[(String, String)], tenant: &str) -> Result<usize, NoToken> {
         let request = context.request;
-        if !is_media_type(request.content_type.as_deref(), "application/x-www-form-urlencoded") {
-            return Err(known::NOT_A_FORM);
-        }
-        match field(form, "grant_type") {
-            "" => return Err(known::NO_GRANT),
-            "client_credentials" => {}
-            _ => return Err(known::GRANT),
-        }
-        if tenant != self.settings.tenant_id {
-            return Err(known::TENANT);
-        }
         let basic = request.authorization.as_deref().and_then(basic);
-        let (client, secret) = match &basic {
-            Some((client, secret)) => (client.as_str(), secret.as_str()),
-            None => (field(form, "client_id"), field(form, "client_secret")),
-        };
-        let Some((place, app)) = self.settings.app(client) else { return Err(known::CLIENT) };
-        let signed = field(form, "client_assertion");
-        if signed.is_empty() {
-            if secret.is_empty() && basic.is_none() {
-                return Err(known::NO_CREDENTIAL);
+        let client = basic.as_ref().map_or_else(|| field(form, "client_id"), |(client, _)| client.as_str());
+        let found = self.settings.app(client);
+        for check in known::TOKEN_ORDER {
+            match (check, found) {
+                (TokenCheck::Form, _) => {
+                    if !is_media_type(request.content_type.as_deref(), "application/x-www-form-urlencoded") {
+                        return Err(known::NOT_A_FORM);
+                    }
+                }
+                (TokenCheck::Grant, _) => match field(form, "grant_type") {
+                    "client_credentials" => {}
+                    "" => return Err(known::NO_GRANT),
+                    _ => return Err(known::GRANT),
+                },
+                (TokenCheck::Tenant, _) if tenant != self.settings.tenant_id => return Err(known::TENANT),
+                (TokenCheck::Application, None) => return Err(known::CLIENT),
+                (TokenCheck::Credential, Some((_, app))) => {
+                    let secret = basic.as_ref().map_or_else(|| field(form, "client_secret"), |(_, secret)| secret);
+                    match field(form, "client_assertion") {
+                        "" => check_secret(app, secret)?,
+                        signed => {
+                            let kind = field(form, "client_assertion_type");
+                            assertion::check(app, tenant, kind, signed, context.at.real_ms)?;
+                        }
+                    }
+                }
+                (TokenCheck::Scope, _) => self.check_scope(request, field(form, "scope"))?,
+                (TokenCheck::Tenant | TokenCheck::Application | TokenCheck::Credential, _) => {}
             }
-            if app.secrets.iter().any(|known| known.strip_prefix("expired:") == Some(secret)) {
-                return Err(known::EXPIRED);
-            }
-            if !app.secrets.iter().any(|known| known == secret) {
-                return Err(known::SECRET);
-            }
-        } else {
-            assertion::check(app, tenant, field(form, "client_assertion_type"), signed, context.at.real_ms)?;
         }
-        self.check_scope(request, field(form, "scope"))?;
-        Ok(place)
+        found.map(|(place, _)| place).ok_or(known::CLIENT)
     }
 
     /// This cloud's Graph, or the sandbox itself: a published client makes that scope up from the base address it is given.
@@ -188,6 +194,16 @@ impl Tenant {
             }),
         )
     }
+}
+
+fn check_secret(app: AppRef<'_>, secret: &str) -> Result<(), NoToken> {
+    if secret.is_empty() {
+        return Err(known::NO_CREDENTIAL);
+    }
+    if app.secrets.iter().any(|known| known.strip_prefix("expired:") == Some(secret)) {
+        return Err(known::EXPIRED);
+    }
+    if app.secrets.iter().any(|known| known == secret) { Ok(()) } else { Err(known::SECRET) }
 }
 
 /// Nobody checks the signatures of the sandbox; the document has to name an address that answers.
