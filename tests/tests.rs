@@ -56,6 +56,7 @@ mod rules;
 mod rush;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(feature = "sandbox")]
 mod scenarios;
 mod simulation;
 mod small_worlds;

@@ -79,6 +79,8 @@ url = "mqtt://127.0.0.1:{}"
 client_id = "bridge-under-test"
 [presence]
 {presence}
+[admin]
+listen = "off"
 [log]
 level = "debug"
 [users]
