@@ -4,23 +4,31 @@
 //! Order matters in one respect: a message is acknowledged after the core has handled it, never before, so that a
 //! message that arrives while the process dies is delivered again.
 
+mod lookup;
+pub mod metrics;
+mod people;
+pub mod reload;
 pub mod report;
+mod status;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::admin;
 use crate::clock::{Clock, Timer};
+use crate::config::PeopleSection;
 use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
-    Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Presence, Publish, SourceId,
-    Ticket,
+    Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Policy, Presence, Publish,
+    SourceId, Ticket, Timestamp,
 };
-use crate::telemetry::Telemetry;
+use crate::telemetry::{AlarmWatch, Telemetry};
 
 /// Messages handled before the outcomes and timers get their turn again.
 const BATCH: usize = 256;
@@ -43,6 +51,12 @@ pub struct Parts {
     pub mqtt: (mqtt::Handle, mqtt::Events),
     /// The tenant; `None` decides, logs and publishes, but calls nobody.
     pub graph: Option<Graph>,
+    /// How people are listed, and changes of that; `None`: who is listed now is listed for good.
+    pub reload: Option<(PeopleSection, mpsc::Receiver<reload::News>)>,
+    /// The broker's address, to be shown.
+    pub broker: String,
+    /// Questions how it is.
+    pub questions: admin::Questions,
 }
 
 /// The running bridge.
@@ -57,9 +71,16 @@ pub struct Bridge {
     events: mqtt::Events,
     graph: Option<Graph>,
     calls: JoinSet<Done>,
+    policy: Policy,
+    listing: people::Listing,
+    news: mpsc::Receiver<reload::News>,
     unpublished: BTreeSet<Topic>,
-    alarms: BTreeMap<Alarm, report::AlarmText>,
-    connected: bool,
+    alarms: AlarmWatch,
+    questions: admin::Questions,
+    broker: String,
+    connected_since: Option<Timestamp>,
+    started: Timestamp,
+    recent: status::Recent,
 }
 
 /// Retained topics of ours whose content is out of date at the broker.
@@ -83,22 +104,32 @@ impl Bridge {
     /// Ready to run; nothing has been sent yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph } = parts;
+        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph, .. } = parts;
+        let (reload, broker, questions) = (parts.reload, parts.broker, parts.questions);
+        let (section, news) = reload.unwrap_or_else(|| (PeopleSection::default(), mpsc::channel(1).1));
+        let policy = plan.policy.clone();
         let core = Core::new(clock.now(), plan);
         Bridge {
             core,
             timer: clock.timer(),
-            clock,
-            telemetry,
+            policy,
             topic_prefix,
             instance,
             mqtt,
             events,
             graph,
             calls: JoinSet::new(),
+            listing: people::Listing::new(section),
+            news,
             unpublished: BTreeSet::new(),
-            alarms: BTreeMap::new(),
-            connected: false,
+            alarms: telemetry.watch_alarms(),
+            telemetry,
+            questions,
+            broker,
+            connected_since: None,
+            started: clock.now().wall,
+            recent: status::Recent::default(),
+            clock,
         }
     }
 
@@ -108,7 +139,8 @@ impl Bridge {
         let on_stop = loop {
             self.perform();
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
-            let publish = self.connected && !self.unpublished.is_empty();
+            let publish =
+                self.connected_since.is_some() && !(self.unpublished.is_empty() && self.listing.gone.is_empty());
             tokio::select! {
                 policy = &mut stop => break policy,
                 event = self.events.next() => match event {
@@ -116,6 +148,11 @@ impl Bridge {
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
+                Some(news) = self.news.recv() => self.learn(news),
+                Some(asked) = self.questions.next() => self.answer(asked),
+                () = self.alarms.changed() => {
+                    self.unpublished.insert(Topic::Status);
+                }
                 permit = self.mqtt.permit(), if publish => self.publish(permit),
                 () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }
@@ -136,7 +173,8 @@ impl Bridge {
         match event {
             mqtt::Event::Link(link) => {
                 self.core.handle_link(now, SourceId(0), link);
-                self.connected = matches!(link, Link::Up { .. } | Link::Replayed);
+                let connected = matches!(link, Link::Up { .. } | Link::Replayed);
+                self.connected_since = connected.then(|| self.connected_since.unwrap_or(now.wall));
                 if matches!(link, Link::Up { .. }) {
                     // The broker may have lost what it retained: say everything again.
                     self.unpublished.insert(Topic::Status);
@@ -152,7 +190,7 @@ impl Bridge {
                 };
                 let handled = self.core.handle_publish(now, SourceId(0), &publish);
                 for step in handled.steps {
-                    report::step(&self.telemetry, &incoming.topic, step);
+                    self.telemetry.tell(&report::Message { topic: &incoming.topic, result: step.result });
                     if step.result == Ok(Applied::Changed) {
                         self.unpublished.extend(step.person.map(Topic::Person)); // its list of shares
                     }
@@ -170,7 +208,14 @@ impl Bridge {
         self.core.handle_outcome(self.clock.now(), done.ticket, done.sent.outcome);
         let view = self.core.view(done.person);
         let because = words::because(&view);
-        report::outcome(&self.telemetry, view.label(), &done.from, done.to, done.cause, &because, &done.sent);
+        self.telemetry.tell(&report::CallEnded {
+            user: view.label(),
+            from: &done.from,
+            to: done.to,
+            cause: done.cause,
+            because: &because,
+            sent: &done.sent,
+        });
     }
 
     /// Everything the core asks for.
@@ -201,6 +246,7 @@ impl Bridge {
         let from = words::held(self.core.view(person).held()).to_owned();
         let call = Call { object_id: self.core.person(person).object_id, body, not_after };
         let graph = self.graph.clone();
+        self.recent.note(self.clock.now().mono);
         self.calls.spawn(async move {
             let sent = match graph {
                 Some(graph) => graph.send(call).await,
@@ -210,28 +256,37 @@ impl Bridge {
         });
     }
 
-    fn alarm(&mut self, alarm: Alarm, on: bool) {
-        let text = report::AlarmText::of(alarm, |person| self.core.person(person).label.to_string());
-        report::alarm(&self.telemetry, &text, on);
+    fn alarm(&self, alarm: Alarm, on: bool) {
+        let text = report::words_for(alarm, |person| self.core.person(person).label.to_string());
         if on {
-            self.alarms.insert(alarm, text);
+            self.telemetry.raise(text);
         } else {
-            self.alarms.remove(&alarm);
+            self.telemetry.end(text.name, text.about.as_deref());
         }
-        self.unpublished.insert(Topic::Status);
     }
 
     fn publish(&mut self, permit: Option<mqtt::Permit>) {
-        let (Some(permit), Some(topic)) = (permit, self.unpublished.pop_first()) else { return };
-        let (level, payload) = match topic {
-            Topic::Status => (format!("status/{}", self.instance), words::online(self.alarms.values())),
-            Topic::Person(person) => {
-                let view = self.core.view(person);
-                (format!("people/{}", view.label()), words::person(&view, self.clock.now()))
-            }
-        };
+        let Some(permit) = permit else { return };
+        let Some((level, payload)) = self.next_to_publish() else { return };
         let topic = format!("{}/{level}", self.topic_prefix);
         permit.publish(mqtt::Message { topic, payload: payload.into(), retain: true });
+    }
+
+    /// Topic below the prefix, and payload; an empty one deletes what the broker retains.
+    fn next_to_publish(&mut self) -> Option<(String, String)> {
+        while let Some(topic) = self.unpublished.pop_first() {
+            match topic {
+                Topic::Status => {
+                    return Some((format!("status/{}", self.instance), words::online(&self.telemetry.alarms())));
+                }
+                Topic::Person(person) if self.listing.unlisted.contains(&person) => {} // its topic is gone or another's
+                Topic::Person(person) => {
+                    let view = self.core.view(person);
+                    return Some((format!("people/{}", view.label()), words::person(&view, self.clock.now())));
+                }
+            }
+        }
+        self.listing.gone.pop_first().map(|label| (format!("people/{label}"), String::new()))
     }
 
     async fn stop(mut self, policy: OnStop) {

@@ -4,9 +4,16 @@
 pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod doctor;
+mod hints;
 pub mod init;
 mod logs;
 pub mod run;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+#[cfg(feature = "sandbox")]
+mod speed;
+pub mod status;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +41,10 @@ enum Command {
     Run(run::Args),
     /// Read the configuration and name every problem at once, or what it will cost at Graph. Connects to nothing.
     Check(check::Args),
+    /// Say why it does not work: broker, token, permissions, clock, people, budget. Calls Graph, but changes nobody's presence.
+    Doctor(doctor::Args),
+    /// Ask the running bridge how it is, or why somebody shows what they show.
+    Status(status::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -43,6 +54,9 @@ enum Command {
     /// Show the main job on an embedded broker and a simulated Graph: no account, no broker, no phone needed.
     #[cfg(feature = "sandbox")]
     Demo(demo::Args),
+    /// Serve a simulated tenant alone, to test other software against it: Graph presence, tokens, managed identities.
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::Args),
 }
 
 /// Where the configuration is.
@@ -68,9 +82,13 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check_config(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Status(args) => status::status(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => sandbox::sandbox(&args),
     }
 }
 

@@ -35,6 +35,22 @@ impl Clock {
         Clock(Arc::new(Scale { speed: speed.max(1), origin: read() }))
     }
 
+    /// As if it had been made by [`Clock::faster`] at that instant of the clock since boot: processes that are told the
+    /// same agree, and one that starts again goes on from where it was.
+    #[must_use]
+    pub fn faster_since(speed: u32, since: Mono) -> Self {
+        let now = read();
+        let passed = i64::try_from(now.mono.since(since).as_millis()).unwrap_or(i64::MAX);
+        let wall = Timestamp::from_millis(now.wall.as_millis().saturating_sub(passed));
+        Clock(Arc::new(Scale { speed: speed.max(1), origin: Now { mono: since, wall } }))
+    }
+
+    /// When it began to run faster, on the clock since boot.
+    #[must_use]
+    pub fn since(&self) -> Mono {
+        self.0.origin.mono
+    }
+
     /// How much faster than life.
     #[must_use]
     pub fn speed(&self) -> u32 {

@@ -1,23 +1,27 @@
 //! From a TOML file to what the program needs. All of it is read, and everything that is wrong with it is known, before any
 //! port is touched: somebody who fixes a configuration wants the whole list.
 
+mod admin;
 mod env;
+mod graph;
 mod people;
 mod problem;
 mod reader;
 mod rules;
 mod sections;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeTable;
 use tracing_subscriber::filter::LevelFilter;
 
+pub use self::people::names::Names;
 pub use self::problem::{Problem, Problems};
 use self::reader::Reader;
-use crate::presence::{ObjectId, Plan};
-use crate::secret::SecretSource;
+use crate::presence::{ObjectId, Plan, Timestamp};
+use crate::secret::{Credential, SecretSource};
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -34,6 +38,10 @@ pub struct Config {
     pub on_stop: OnStop,
     /// Log lines.
     pub log: LogSection,
+    /// How the people are listed; who they are is in the plan.
+    pub people: PeopleSection,
+    /// Where the bridge can be asked how it is.
+    pub admin: AdminSection,
 }
 
 /// `[graph]`
@@ -41,16 +49,36 @@ pub struct Config {
 pub struct GraphSection {
     /// Directory id.
     pub tenant_id: ObjectId,
-    /// Application id.
-    pub client_id: ObjectId,
-    /// The application's secret.
-    pub secret: SecretSource,
+    /// Application id, where the credential does not know it.
+    pub client_id: Option<ObjectId>,
+    /// What the bridge shows to get a token.
+    pub credential: Credential,
+    /// When the client secret ends, where somebody wrote it down.
+    pub secret_expires: Option<Timestamp>,
     /// Where tokens come from.
     pub login_url: String,
     /// Where Graph is.
     pub graph_url: String,
     /// What to trust, instead of the system's certificates.
     pub ca_file: Option<PathBuf>,
+    /// The way out.
+    pub proxy: ProxySection,
+}
+
+/// The way to Graph and to the token endpoint.
+#[derive(Clone, Debug)]
+pub enum ProxySection {
+    /// As the environment says.
+    Environment,
+    /// Without.
+    Direct,
+    /// Through this one.
+    At {
+        /// Its address.
+        url: String,
+        /// User and password.
+        login: Option<(String, SecretSource)>,
+    },
 }
 
 /// `[mqtt]`
@@ -93,6 +121,34 @@ pub enum OnStop {
     Clear,
 }
 
+/// `[people]`, `[state]`, and what they make of user names.
+#[derive(Clone, Debug, Default)]
+pub struct PeopleSection {
+    /// A people file beside `[users]`.
+    pub file: Option<PathBuf>,
+    /// User names are looked up at Graph.
+    pub resolve_names: bool,
+    /// What was looked up is kept here.
+    pub state_dir: PathBuf,
+    /// How many people are listed, those without a known id included.
+    pub listed: usize,
+    /// All user names that stand for people, in lower case.
+    pub user_names: Vec<Box<str>>,
+    /// Name and user name of people whose object id is not known: nobody sets them yet.
+    pub waiting: Vec<(Box<str>, Box<str>)>,
+    /// Name of somebody who turned out to be somebody else that is listed, and is left out; and whom.
+    pub doubles: Vec<(Box<str>, Box<str>)>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default)]
+pub struct AdminSection {
+    /// HTTP for probes and metrics.
+    pub listen: Option<SocketAddr>,
+    /// For `status`: the first whose directory is there. None: `status` is answered where `listen` says.
+    pub sockets: Vec<PathBuf>,
+}
+
 /// `[log]`
 #[derive(Clone, Debug)]
 pub struct LogSection {
@@ -117,10 +173,19 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Config, Problems> {
+        Config::load_with(path, None)
+    }
+
+    /// As [`Config::load`], with what is known of user names instead of what the state directory holds.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load_with(path: &Path, names: Option<&Names>) -> Result<Config, Problems> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| Problems {
             file: file.clone(),
             problems: vec![Problem {
+                file: None,
                 line: 0,
                 key: String::new(),
                 found: String::new(),
@@ -129,7 +194,18 @@ impl Config {
             }],
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        Config::read(&text, &file, base, true)
+        Config::read(&text, &file, base, true, names)
+    }
+
+    /// Where a bridge of this configuration may be asked how it is, whatever else is wrong with the text.
+    #[must_use]
+    pub fn admin_of(text: &str, base: &Path) -> AdminSection {
+        let (root, _) = DeTable::parse_recoverable(text);
+        let reader = Reader::new(text);
+        let root = reader.section("", root.get_ref(), root.span());
+        let client_id = root.table("mqtt").and_then(|mqtt| mqtt.text("client_id")).map(|at| at.value);
+        let client_id = client_id.unwrap_or_else(sections::default_client_id);
+        admin::read(&root, &sections::Files { base, check: false }, &client_id)
     }
 
     /// Checks a text as if it stood in `file`; relative paths in it start at `base`. Does not look whether files that it
@@ -138,10 +214,10 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse_trusting(text: &str, file: &str, base: &Path) -> Result<Config, Problems> {
-        Config::read(text, file, base, false)
+        Config::read(text, file, base, false, None)
     }
 
-    fn read(text: &str, file: &str, base: &Path, files: bool) -> Result<Config, Problems> {
+    fn read(text: &str, file: &str, base: &Path, files: bool, names: Option<&Names>) -> Result<Config, Problems> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let reader = Reader::new(text);
         for error in &errors {
@@ -150,12 +226,18 @@ impl Config {
         let span = root.span();
         let root = reader.section("", root.get_ref(), span);
         let context = sections::Files { base, check: files };
-        let graph = sections::graph(&root, &context);
+        let graph = graph::graph(&root, &context);
         let mqtt = sections::mqtt(&root, &context);
         let prefix = mqtt.as_ref().map_or("presence-bridge", |(_, prefix)| prefix).to_owned();
         let (policy, on_stop) = sections::presence(&root);
         let log = sections::log(&root);
-        let people = people::read(&root);
+        let client_id = mqtt.as_ref().map_or("", |(mqtt, _)| &mqtt.client_id);
+        let admin = admin::read(&root, &context, client_id);
+        let (people, listing) = people::read(&root, &context, |section| match (names, &graph) {
+            (Some(names), _) => names.clone(),
+            (None, Some(graph)) if files && section.resolve_names => Names::load(&section.state_dir, graph.tenant_id),
+            _ => Names::default(),
+        });
         let plan = rules::plan(&root, people, policy, &prefix);
         root.finish();
         drop(root);
@@ -165,7 +247,7 @@ impl Config {
                 graph.login_url = graph.login_url.trim_end_matches('/').to_owned();
                 let mut plan = plan;
                 plan.tenants = vec![graph.tenant_id];
-                Ok(Config { graph, mqtt, topic_prefix, plan, on_stop, log })
+                Ok(Config { graph, mqtt, topic_prefix, plan, on_stop, log, people: listing, admin })
             }
             _ => Err(Problems { file: file.to_owned(), problems }),
         }

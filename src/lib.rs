@@ -9,11 +9,13 @@
 //!
 //! * [`presence`]: the pure core. Events and time in, actions out; no IO, no clock, cannot fail.
 //! * `bridge`: the loop where core and adapters meet. `clock`: the only reader of clocks.
-//! * `mqtt`, `graph`: adapters, each the only user of its library; they do not know each other.
+//! * `mqtt`, `graph`, `admin`: adapters, each the only user of its library; they do not know each other.
 //! * `config`: from TOML to what the program needs, with all problems at once. `cli`: one file a command.
 //! * [`sandbox`]: a stand-in for the tenant. Its heart, [`sandbox::tenant`], is a pure model of Graph presence and shares
 //!   no code with [`presence`], so that it can judge it.
 
+#[cfg(feature = "bridge")]
+pub mod admin;
 #[cfg(feature = "bridge")]
 pub mod bridge;
 #[cfg(feature = "bridge")]

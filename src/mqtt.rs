@@ -17,6 +17,8 @@
 mod connect;
 mod link;
 mod loss;
+mod probe;
+mod report;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+pub use self::probe::{Obstacle, Probed, probe};
 use crate::clock::Clock;
 use crate::presence::Link;
 use crate::secret::SecretSource;

@@ -1,10 +1,14 @@
 //! Where a secret comes from. Read again at each use, so that a rotated file needs no restart; never printable, not even
 //! where somebody else's words repeat it ([`redact`]).
 
+mod credential;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
+
+pub use self::credential::Credential;
 
 /// The place of a secret.
 #[derive(Clone)]

@@ -13,12 +13,12 @@ use crate::support::mosquitto::Mosquitto;
 use crate::support::{ALICE, BOB, sandbox, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_presence-bridge");
-const CANARY: &str = "sandbox-secret";
+pub const CANARY: &str = "sandbox-secret";
 
-struct Bridge {
+pub struct Bridge {
     child: Child,
     log: Arc<Mutex<String>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bridge {
@@ -31,8 +31,14 @@ impl Bridge {
     async fn at(broker: &Mosquitto, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("secret"), format!("{CANARY}\n")).unwrap();
+        let text = configuration(broker.port, url, "level = \"trace\"");
+        Bridge::with(dir, &text, arguments, environment).await
+    }
+
+    /// As above, with this configuration and the files of `dir`.
+    pub async fn with(dir: tempfile::TempDir, text: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
         let path = dir.path().join("bridge.toml");
-        std::fs::write(&path, configuration(broker.port, url, "level = \"trace\"")).unwrap();
+        std::fs::write(&path, text).unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["run", "-c"])
             .arg(&path)
@@ -54,17 +60,17 @@ impl Bridge {
                 log.push('\n');
             }
         });
-        let bridge = Bridge { child, log, _dir: dir };
+        let bridge = Bridge { child, log, dir };
         until("the bridge connects", || bridge.log().contains("MQTT connected.")).await;
         bridge
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// SIGTERM, and how it ended.
-    async fn terminate(mut self) -> (Option<i32>, String) {
+    pub async fn terminate(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let mut code = None;
@@ -86,7 +92,7 @@ impl Drop for Bridge {
     }
 }
 
-fn configuration(port: u16, graph: &str, log: &str) -> String {
+pub fn configuration(port: u16, graph: &str, log: &str) -> String {
     format!(
         r#"
 [graph]
@@ -100,6 +106,9 @@ url = "mqtt://127.0.0.1:{port}"
 client_id = "bridge-under-test"
 [log]
 {log}
+[admin]
+listen = "off"
+socket = "off"
 [users]
 alice = "{ALICE}"
 bob = "{BOB}"
@@ -215,6 +224,7 @@ async fn bad_messages_are_counted_and_the_connection_lives() {
     broker.publish("presence-bridge/in/mallory/call", "on", false);
     broker.publish("json/1001", r#"{"state": "busy"}"#, false);
     until("alive", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    until("the log is read so far", || bridge.log().contains("Presence set.")).await;
     let log = bridge.log();
     for reason in ["bad_json", "duplicate_key", "too_deep", "too_large", "not_utf8", "unknown_subject"] {
         let lines = log.lines().filter(|line| line.contains("refused") && line.contains(reason)).count();
@@ -247,7 +257,7 @@ async fn people_and_status_are_retained_topics() {
     until("offline by last will", || retained(&broker, status).contains("offline")).await;
 }
 
-fn retained(broker: &Mosquitto, topic: &str) -> String {
+pub fn retained(broker: &Mosquitto, topic: &str) -> String {
     let mut child = Command::new(crate::support::mosquitto::program("mosquitto_sub").unwrap())
         .args(["-p", &broker.port.to_string(), "-t", topic, "-C", "1", "-W", "3"])
         .stdout(Stdio::piped())
@@ -257,6 +267,27 @@ fn retained(broker: &Mosquitto, topic: &str) -> String {
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     child.wait().unwrap();
     text
+}
+
+#[tokio::test]
+async fn sighup_takes_up_a_changed_list_and_a_change_is_noticed_without() {
+    let Some(broker) = Mosquitto::start("binary reload", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let bridge = Bridge::start(&broker, &sandbox, &[]).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
+    let path = bridge.dir.path().join("bridge.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let without = text.replace(&format!("alice = \"{ALICE}\""), "").replace("\"1001\" = \"alice\"", "");
+    std::fs::write(&path, without).unwrap();
+    let pid = bridge.child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    until("alice is cleared", || seen(&sandbox, ALICE) == "Offline/Offline").await;
+    assert_eq!(calls(&sandbox).len(), 2, "{:?}", calls(&sandbox));
+    std::fs::write(&path, text).unwrap();
+    until("she is listed again", || bridge.log().matches("Configuration taken up.").count() == 2).await;
+    broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    until("InACall again", || seen(&sandbox, ALICE) == "Busy/InACall").await;
 }
 
 #[tokio::test]
@@ -322,7 +353,7 @@ fn percent(text: &str) -> String {
 #[tokio::test]
 async fn secrets_that_graph_and_entra_repeat_appear_in_no_output_at_trace() {
     let Some(broker) = Mosquitto::start("binary echo", "").await else { return };
-    let url = crate::graph::server(echo).await;
+    let url = crate::support::server(echo).await;
     let bridge = Bridge::at(&broker, &url, &[], &[]).await;
     broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
     until("the refusal is reported", || bridge.log().contains("A call to Graph failed.")).await;
@@ -488,7 +519,8 @@ async fn run_with_the_sandbox_needs_neither_tenant_nor_broker() {
     crate::mqtt::up(&mut events).await;
     let permit = phone.permit().await.unwrap();
     let topic = "pbx/devstate/PJSIP/1001".to_owned();
-    permit.publish(presence_bridge::mqtt::Message { topic, payload: "INUSE".into(), retain: false });
+    // Retained: on a busy machine the phone may be quicker than the bridge's subscription.
+    permit.publish(presence_bridge::mqtt::Message { topic, payload: "INUSE".into(), retain: true });
     let set = log.find(|line| line.contains("Presence set.")).unwrap();
     assert!(set.contains("Busy/InACall"), "{set}");
     child.kill().unwrap();

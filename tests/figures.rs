@@ -89,6 +89,17 @@ async fn figures() {
     bridge.wait().unwrap();
 }
 
+#[test]
+#[ignore = "says something only in release"]
+fn reading_a_hundred_thousand_people() {
+    let csv = crate::people::hundred_thousand();
+    for _ in 0..5 {
+        let started = Instant::now();
+        let config = crate::people::load(crate::people::FILE, &csv).unwrap();
+        println!("{} people of a file, with two devices each: {:?}", config.plan.people.len(), started.elapsed());
+    }
+}
+
 fn publisher(port: u16) -> mqtt::Config {
     mqtt::Config {
         host: "127.0.0.1".into(),
@@ -117,6 +128,9 @@ login_url = "{graph}"
 graph_url = "{graph}"
 [mqtt]
 url = "mqtt://127.0.0.1:{port}"
+[admin]
+listen = "off"
+socket = "off"
 [signals]
 call = "Busy/InACall"
 [[rule]]

@@ -1,36 +1,39 @@
-//! The Graph adapter against the sandbox, over real sockets.
+//! The Graph adapter against the sandbox, over real sockets; and against small servers for what the sandbox does not play.
+//! `credentials`: each kind, its rotation and its end. `refusals`: what a user is told. `connections`: HTTP/2, proxies, the
+//! burst. `outcomes`: each row of what Graph may answer. `program`: all that through the real program, and what it logs.
+//! `configured`: `[graph]` itself. `figures`: what a call costs.
+
+mod configured;
+mod connections;
+mod credentials;
+mod figures;
+mod outcomes;
+mod program;
+mod refusals;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body as AxumBody;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use presence_bridge::clock::Clock;
-use presence_bridge::graph::{Answer, Body, Call, Config, Graph, retry_after};
+use presence_bridge::graph::{Answer, Body, Call, Config, Graph, Proxy, retry_after};
 use presence_bridge::presence::{Mono, Outcome, Presence, Timestamp};
 use presence_bridge::sandbox::Sandbox;
 use presence_bridge::sandbox::tenant::{Fault, Match, Tenant, What};
-use presence_bridge::secret::{SecretSource, redact};
+use presence_bridge::secret::{Credential, SecretSource, redact};
 use presence_bridge::telemetry::Telemetry;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::support::mosquitto::free_port;
-use crate::support::{ALICE, sandbox, stays, until};
+use crate::support::{ALICE, sandbox, server, stays, until};
 
 pub const SET: Body = Body::Set { presence: Presence::InACall, expiration: Duration::from_secs(300) };
 
 pub fn config(sandbox: &Sandbox) -> Config {
-    Config {
-        tenant_id: "aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap(),
-        client_id: "bbbbbbbb-0000-4000-8000-000000000002".parse().unwrap(),
-        secret: SecretSource::Value("sandbox-secret".to_owned().into()),
-        login_url: sandbox.login_url(),
-        graph_url: sandbox.graph_url(),
-        ca_file: None,
-    }
+    at(&sandbox.graph_url())
 }
 
 pub fn start(config: Config) -> (Graph, Telemetry) {
@@ -136,7 +139,7 @@ async fn fault_43_a_missing_role_is_told_by_the_token() {
     tenant(&sandbox).settings().roles.clear();
     let (graph, telemetry) = start(config(&sandbox));
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Forbidden { role_missing: true });
-    assert_eq!(telemetry.total("token", "role_missing"), 1);
+    assert_eq!(telemetry.total("alarm", "role_missing"), 1);
     // Granted: the next token has it.
     tenant(&sandbox).settings().roles.push("Presence.ReadWrite.All".to_owned());
     until("a fresh token", || tokens(&sandbox) == 2).await;
@@ -178,7 +181,7 @@ async fn fault_42_a_wrong_secret_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "not-the-secret\n").unwrap();
     let mut config = config(&sandbox);
-    config.secret = SecretSource::File(file.path().to_owned());
+    config.credential = Credential::Secret(SecretSource::File(file.path().to_owned()));
     let (graph, telemetry) = start(config);
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::NotSent);
     assert_eq!(telemetry.total("token", "refused"), 1);
@@ -257,28 +260,17 @@ fn an_answer_is_described_escaped_and_capped() {
     assert_eq!(answer.request_id(&[]).as_deref(), Some("id-1"));
 }
 
-/// A server that answers as `answer` says, and its address.
-pub async fn server<F, R>(answer: F) -> String
-where
-    F: Fn(Request<AxumBody>) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Response> + Send,
-{
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
-}
-
 /// The adapter's configuration for such a server.
-fn at(url: &str) -> Config {
+pub fn at(url: &str) -> Config {
     Config {
         tenant_id: "aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap(),
-        client_id: "bbbbbbbb-0000-4000-8000-000000000002".parse().unwrap(),
-        secret: SecretSource::Value("sandbox-secret".to_owned().into()),
+        client_id: Some("bbbbbbbb-0000-4000-8000-000000000002".parse().unwrap()),
+        credential: Credential::Secret(SecretSource::Value("sandbox-secret".to_owned().into())),
+        secret_expires: None,
         login_url: url.to_owned(),
         graph_url: url.to_owned(),
         ca_file: None,
+        proxy: Proxy::Environment,
     }
 }
 
@@ -364,6 +356,7 @@ async fn a_failure_names_the_request_and_the_wait_once() {
         let mut answer =
             json(503, serde_json::json!({ "error": { "code": "ServiceUnavailable", "message": "Later." } }));
         answer.headers_mut().insert("retry-after", "7".parse().unwrap());
+        answer.headers_mut().insert("x-ms-ags-diagnostic", r#"{"ServerInfo":{"Slice":"E"}}"#.parse().unwrap());
         answer
     })
     .await;
@@ -373,6 +366,7 @@ async fn a_failure_names_the_request_and_the_wait_once() {
     assert_eq!(sent.outcome, Outcome::Ambiguous);
     assert_eq!(failure.error, "503 ServiceUnavailable Later.");
     assert_eq!(failure.request_id.as_deref(), Some("id-1"));
+    assert_eq!(failure.diagnostic.as_deref(), Some(r#"{"ServerInfo":{"Slice":"E"}}"#));
     assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
     assert_eq!(failure.client_request_id.unwrap().len(), 36);
     assert!(!failure.error.contains(ALICE));

@@ -1,7 +1,15 @@
 //! What tests share.
 
 #[cfg(feature = "sandbox")]
+pub mod entra;
+#[cfg(feature = "sandbox")]
 pub mod fake_broker;
+#[cfg(feature = "sandbox")]
+pub mod fake_graph;
+#[cfg(feature = "sandbox")]
+pub mod h2;
+#[cfg(feature = "sandbox")]
+pub mod live;
 #[cfg(feature = "sandbox")]
 pub mod mosquitto;
 pub mod plan;
@@ -12,6 +20,14 @@ use std::io::Write;
 #[cfg(feature = "sandbox")]
 use std::time::Duration;
 
+#[cfg(feature = "sandbox")]
+use axum::Router;
+#[cfg(feature = "sandbox")]
+use axum::body::Body;
+#[cfg(feature = "sandbox")]
+use axum::http::Request;
+#[cfg(feature = "sandbox")]
+use axum::response::Response;
 #[cfg(feature = "sandbox")]
 use presence_bridge::clock::Clock;
 #[cfg(feature = "sandbox")]
@@ -61,4 +77,18 @@ pub async fn stays(what: &str, span: Duration, mut condition: impl FnMut() -> bo
 pub async fn sandbox(tls: bool) -> Sandbox {
     let settings = Settings::for_users([ALICE.to_owned(), BOB.to_owned()]);
     Sandbox::start(Options { clock: Clock::live(), settings, tls }).await.unwrap()
+}
+
+/// A server that answers as `answer` says, and its address.
+#[cfg(feature = "sandbox")]
+pub async fn server<F, R>(answer: F) -> String
+where
+    F: Fn(Request<Body>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response> + Send,
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }

@@ -1,5 +1,12 @@
 //! The model itself, against what Graph documents and users observed.
 
+mod assumptions;
+mod batch;
+mod control;
+mod faults;
+mod identity;
+mod operations;
+
 use std::time::Duration;
 
 use presence_bridge::sandbox::tenant::{At, Request, Response, Settings, Tenant};
@@ -24,12 +31,20 @@ struct Client {
 
 impl Client {
     fn new() -> Client {
-        let tenant = Tenant::new(Settings::for_users([ALICE.to_owned()]));
-        let mut client = Client { tenant, token: String::new(), now_ms: 0, real_ms: 0 };
-        let (status, body) = client.token(&form("grant_type", SCOPE));
-        assert_eq!((status, &body["expires_in"]), (200, &json!(3599)));
-        client.token = body["access_token"].as_str().unwrap().to_owned();
+        Client::of(Settings::for_users([ALICE.to_owned()]))
+    }
+
+    fn of(settings: Settings) -> Client {
+        let mut client = Client { tenant: Tenant::new(settings), token: String::new(), now_ms: 0, real_ms: 0 };
+        client.renew();
         client
+    }
+
+    /// Another token, with the roles of now.
+    fn renew(&mut self) {
+        let (status, body) = self.token(&form("grant_type", SCOPE));
+        assert_eq!((status, &body["expires_in"]), (200, &json!(3599)), "{body}");
+        self.token = body["access_token"].as_str().unwrap().to_owned();
     }
 
     fn send(&mut self, request: &Request) -> Response {
@@ -57,6 +72,21 @@ impl Client {
             body: body.into_bytes(),
             ..Request::default()
         }
+    }
+
+    fn get(&mut self, path: &str) -> (u16, Value) {
+        self.request("GET", path, String::new())
+    }
+
+    fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        self.request("POST", path, body.to_string())
+    }
+
+    /// What the application itself reads back.
+    fn read_back(&mut self) -> String {
+        let (status, body) = self.get(&format!("/v1.0/users/{ALICE}/presence"));
+        assert_eq!(status, 200, "{body}");
+        format!("{}/{}", body["availability"].as_str().unwrap(), body["activity"].as_str().unwrap())
     }
 
     fn set(&mut self, availability: &str, activity: &str, span: Option<&str>) -> (u16, Value) {

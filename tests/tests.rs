@@ -10,12 +10,16 @@
 //! * `readback`: what is held, compared with what colleagues see.
 //! * `renewals`: the short cut of repeats, against a core without it.
 //! * `rules`, `configuration`: mapping and configuration files.
+//! * `people`: who is listed, and changes of that under a running bridge.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
 //! * `graph`: the adapter against the sandbox over sockets.
+//! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
+//! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
+//! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
 //!
@@ -26,9 +30,13 @@
 #![allow(missing_docs, unreachable_pub, reason = "nobody calls a test")]
 
 #[cfg(feature = "sandbox")]
+mod admin;
+#[cfg(feature = "sandbox")]
 mod binary;
 #[cfg(feature = "sandbox")]
 mod configuration;
+#[cfg(feature = "sandbox")]
+mod doctor;
 #[cfg(feature = "sandbox")]
 mod figures;
 #[cfg(feature = "sandbox")]
@@ -40,6 +48,8 @@ mod house;
 mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
+#[cfg(feature = "sandbox")]
+mod people;
 mod queue;
 mod readback;
 mod renewals;
@@ -48,6 +58,8 @@ mod rules;
 mod rush;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(feature = "sandbox")]
+mod scenarios;
 mod simulation;
 mod small_worlds;
 mod stories;

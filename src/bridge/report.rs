@@ -1,92 +1,82 @@
-//! Notable events of the loop: for each the counter and the log line, in one place, so that they cannot drift.
-//! WARN recovers by itself; ERROR is for somebody to act on.
+//! Notable events of the loop. WARN recovers by itself; ERROR is for somebody to act on.
 
 use crate::graph::{Failure, Sent};
-use crate::presence::{Alarm, Applied, Cause, Outcome, PersonId, Presence, Reason, Step};
-use crate::telemetry::Telemetry;
+use crate::presence::{Alarm, Applied, Cause, Outcome, PersonId, Presence, Reason};
+use crate::telemetry::{AlarmText, Event};
 
 /// As much of a topic as a log line shows.
 const SHOWN: usize = 128;
 
-/// An alarm in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlarmText {
-    /// Its name, for counters and dashboards.
-    pub name: &'static str,
-    /// The person it is about, if one.
-    pub about: Option<String>,
-    /// What happened and what to do.
-    pub remedy: &'static str,
-}
-
-impl AlarmText {
-    /// The words for `alarm`; `label` names a person.
-    #[must_use]
-    pub fn of(alarm: Alarm, label: impl Fn(PersonId) -> String) -> Self {
-        let (name, about, remedy) = match alarm {
-            Alarm::ApplicationRefused(_) => (
-                "application_refused",
-                None,
-                "Graph refuses the application (401 or 403): grant it the application permission Presence.ReadWrite.All with \
-                 admin consent, and check tenant id, client id and secret; it is tried again every 5 minutes",
-            ),
-            Alarm::NobodyKnown(_) => (
-                "nobody_known",
-                None,
-                "Graph knows none of the people called last (404): check tenant_id and cloud, and that [users] holds object \
-                 ids of this tenant; it is tried again every 5 minutes",
-            ),
-            Alarm::NoSuchUser(person) => (
-                "no_such_user",
-                Some(label(person)),
-                "Graph does not know this person (404): check the object id in [users], the licence, and whether the account \
-                 was deleted; tried again after an hour, then less often",
-            ),
-            Alarm::RequestRefused(person) => (
-                "request_refused",
-                Some(label(person)),
-                "Graph refused the request itself (400): Graph changed or this is a bug; report the log line with its \
-                 request-id; the same request is not repeated",
-            ),
-            Alarm::PersonRefused(person) => (
-                "person_refused",
-                Some(label(person)),
-                "Graph refuses this person only (401 or 403): the account may be in another tenant or protected; tried again \
-                 after an hour, then less often",
-            ),
-            Alarm::BudgetShort(_) => (
-                "budget_short",
-                None,
-                "refreshes and changes take 90 % of presence.rate or more, so that sessions stretch up to \
-                 presence.max_stale_ceiling and outlive a bridge that dies by so much: raise presence.max_stale, set \
-                 presence.when_free = \"nothing\", or run `presence-bridge check` for what would fit",
-            ),
-        };
-        AlarmText { name, about, remedy }
-    }
-}
-
-pub(super) fn alarm(telemetry: &Telemetry, text: &AlarmText, on: bool) {
-    let about = text.about.as_deref().unwrap_or("-");
-    if on {
-        let _due = telemetry.count("alarm", text.name);
-        tracing::error!(alarm = text.name, about, remedy = text.remedy, "Alarm.");
-    } else {
-        tracing::info!(alarm = text.name, about, "Alarm ended.");
-    }
-}
-
-pub(super) fn step(telemetry: &Telemetry, topic: &[u8], step: &Step) {
-    let (reason_name, reason) = match step.result {
-        Ok(Applied::Changed) => ("changed", None),
-        Ok(Applied::Renewed) => ("renewed", None),
-        Err(reason) => (reason.as_str(), Some(reason)),
+/// The words for `alarm` of the core; `label` names a person.
+#[must_use]
+pub fn words_for(alarm: Alarm, label: impl Fn(PersonId) -> String) -> AlarmText {
+    let (name, about, remedy) = match alarm {
+        Alarm::ApplicationRefused(_) => (
+            "application_refused",
+            None,
+            "Graph refuses the application (401 or 403): grant it the application permission Presence.ReadWrite.All with \
+             admin consent, and check tenant id, client id and secret; it is tried again every 5 minutes",
+        ),
+        Alarm::NobodyKnown(_) => (
+            "nobody_known",
+            None,
+            "Graph knows none of the people called last (404): check tenant_id and cloud, and that [users] holds object \
+             ids of this tenant; it is tried again every 5 minutes",
+        ),
+        Alarm::NoSuchUser(person) => (
+            "no_such_user",
+            Some(label(person)),
+            "Graph does not know this person (404): check the object id in [users], the licence, and whether the account \
+             was deleted; tried again after an hour, then less often",
+        ),
+        Alarm::RequestRefused(person) => (
+            "request_refused",
+            Some(label(person)),
+            "Graph refused the request itself (400): Graph changed or this is a bug; report the log line with its \
+             request-id; the same request is not repeated",
+        ),
+        Alarm::PersonRefused(person) => (
+            "person_refused",
+            Some(label(person)),
+            "Graph refuses this person only (401 or 403): the account may be in another tenant or protected; tried again \
+             after an hour, then less often",
+        ),
+        Alarm::BudgetShort(_) => (
+            "budget_short",
+            None,
+            "refreshes and changes take 90 % of presence.rate or more, so that sessions stretch up to \
+             presence.max_stale_ceiling and outlive a bridge that dies by so much: raise presence.max_stale, set \
+             presence.when_free = \"nothing\", or run `presence-bridge check` for what would fit",
+        ),
     };
-    let (Some(times), Some(reason)) = (telemetry.count("message", reason_name), reason) else { return };
-    if is_usual(reason) {
-        tracing::debug!(reason = reason_name, topic = shown(topic), times, "Message without effect.");
-    } else {
-        tracing::warn!(reason = reason_name, topic = shown(topic), times, "Message refused.");
+    AlarmText { name, about, remedy: remedy.into() }
+}
+
+/// What a rule made of a message.
+pub(super) struct Message<'a> {
+    pub(super) topic: &'a [u8],
+    pub(super) result: Result<Applied, Reason>,
+}
+
+impl Event for Message<'_> {
+    const NAME: &'static str = "message";
+
+    fn reason(&self) -> &'static str {
+        match self.result {
+            Ok(Applied::Changed) => "changed",
+            Ok(Applied::Renewed) => "renewed",
+            Err(reason) => reason.as_str(),
+        }
+    }
+
+    fn log(&self, due: Option<u64>) {
+        let (Some(times), Err(reason)) = (due, self.result) else { return };
+        let (topic, usual, reason) = (shown(self.topic), is_usual(reason), reason.as_str());
+        if usual {
+            tracing::debug!(reason, topic, times, "Message without effect.");
+        } else {
+            tracing::warn!(reason, topic, times, "Message refused.");
+        }
     }
 }
 
@@ -105,31 +95,40 @@ fn shown(topic: &[u8]) -> String {
     shown
 }
 
-pub(super) fn outcome(
-    telemetry: &Telemetry,
-    user: &str,
-    from: &str,
-    to: Option<Presence>,
-    cause: Cause,
-    because: &str,
-    sent: &Sent,
-) {
-    let to_name = to.map_or("none", Presence::as_str);
-    let name = match sent.outcome {
-        Outcome::Accepted => "accepted",
-        Outcome::Throttled { .. } => "throttled",
-        Outcome::NotSent => "not_sent",
-        Outcome::Ambiguous => "ambiguous",
-        Outcome::Unauthorised => "unauthorised",
-        Outcome::Forbidden { .. } => "forbidden",
-        Outcome::NoSuchUser => "no_such_user",
-        Outcome::Refused => "refused",
-    };
-    let due = telemetry.count("call", name);
-    match (sent.outcome, cause) {
-        (Outcome::Accepted, Cause::Refresh) => tracing::debug!(user, to = to_name, "Presence refreshed."),
-        (Outcome::Accepted, Cause::Change) => tracing::info!(user, from, to = to_name, because, "Presence set."),
-        _ => failed(user, to_name, name, sent.failure.as_ref(), due),
+/// A call to Graph ended.
+pub(super) struct CallEnded<'a> {
+    pub(super) user: &'a str,
+    pub(super) from: &'a str,
+    pub(super) to: Option<Presence>,
+    pub(super) cause: Cause,
+    pub(super) because: &'a str,
+    pub(super) sent: &'a Sent,
+}
+
+impl Event for CallEnded<'_> {
+    const NAME: &'static str = "call";
+
+    fn reason(&self) -> &'static str {
+        match self.sent.outcome {
+            Outcome::Accepted => "accepted",
+            Outcome::Throttled { .. } => "throttled",
+            Outcome::NotSent => "not_sent",
+            Outcome::Ambiguous => "ambiguous",
+            Outcome::Unauthorised => "unauthorised",
+            Outcome::Forbidden { .. } => "forbidden",
+            Outcome::NoSuchUser => "no_such_user",
+            Outcome::Refused => "refused",
+        }
+    }
+
+    fn log(&self, due: Option<u64>) {
+        let &CallEnded { user, from, because, .. } = self;
+        let to = self.to.map_or("none", Presence::as_str);
+        match (self.sent.outcome, self.cause) {
+            (Outcome::Accepted, Cause::Refresh) => tracing::debug!(user, to, "Presence refreshed."),
+            (Outcome::Accepted, Cause::Change) => tracing::info!(user, from, to, because, "Presence set."),
+            _ => failed(user, to, self.reason(), self.sent.failure.as_ref(), due),
+        }
     }
 }
 
@@ -138,11 +137,12 @@ fn failed(user: &str, to: &str, outcome: &str, failure: Option<&Failure>, due: O
     let error = failure.map_or("unknown", |failure| &failure.error);
     let client_request_id = failure.and_then(|failure| failure.client_request_id.as_deref());
     let request_id = failure.and_then(|failure| failure.request_id.as_deref());
+    let diagnostic = failure.and_then(|failure| failure.diagnostic.as_deref());
     let retry_after_s = failure.and_then(|failure| failure.retry_after).map(|span| span.as_secs_f64());
     macro_rules! line {
         ($level:ident $(, $times:ident)?) => {
             tracing::$level!(
-                user, to, outcome, error, client_request_id, request_id, retry_after_s, $($times,)?
+                user, to, outcome, error, client_request_id, request_id, diagnostic, retry_after_s, $($times,)?
                 "A call to Graph failed."
             )
         };

@@ -2,16 +2,19 @@
 
 use serde_json::json;
 
-use super::report::AlarmText;
 use crate::presence::{Deadline, Held, Level, Mono, Now, ShareView, Timestamp, View};
+use crate::telemetry::AlarmText;
 
 /// The retained status of a bridge that is gone.
 pub(super) const OFFLINE: &str = r#"{"state":"offline"}"#;
 
-pub(super) fn online<'a>(alarms: impl Iterator<Item = &'a AlarmText>) -> String {
-    let alarms: Vec<_> =
-        alarms.map(|alarm| json!({ "alarm": alarm.name, "about": alarm.about, "remedy": alarm.remedy })).collect();
+pub(super) fn online(alarms: &[AlarmText]) -> String {
+    let alarms = self::alarms(alarms);
     json!({ "state": "online", "version": env!("CARGO_PKG_VERSION"), "alarms": alarms }).to_string()
+}
+
+pub(super) fn alarms(alarms: &[AlarmText]) -> Vec<serde_json::Value> {
+    alarms.iter().map(|alarm| json!({ "alarm": alarm.name, "about": alarm.about, "remedy": alarm.remedy })).collect()
 }
 
 /// A person, for busy lights and dashboards. `until`: the ends of the shares in `on`, if nothing more is heard; a renewal
@@ -33,7 +36,7 @@ pub(super) fn person(view: &View<'_>, now: Now) -> String {
 }
 
 /// A deadline as people read clocks; `None` for never.
-fn on_wall(deadline: Deadline, now: Now) -> Option<Timestamp> {
+pub(super) fn on_wall(deadline: Deadline, now: Now) -> Option<Timestamp> {
     let mono = (deadline.mono != Mono::MAX).then(|| now.wall + deadline.mono.since(now.mono));
     let wall = (deadline.wall != Timestamp::MAX).then_some(deadline.wall);
     mono.into_iter().chain(wall).min()
@@ -44,6 +47,14 @@ pub(super) fn held(held: Held) -> &'static str {
         Held::Unknown => "unknown",
         Held::Nothing => "none",
         Held::Pair { presence, .. } => presence.as_str(),
+    }
+}
+
+pub(super) fn level(level: Level) -> &'static str {
+    match level {
+        Level::On => "on",
+        Level::Off => "off",
+        Level::Unknown => "unknown",
     }
 }
 
@@ -58,11 +69,11 @@ pub(super) fn because(view: &View<'_>) -> String {
 }
 
 /// `call@1001`: the signal, and who says so in the words of the message.
-fn name(share: &ShareView<'_>) -> String {
+pub(super) fn name(share: &ShareView<'_>) -> String {
     let by = if share.subject.is_empty() { share.device } else { share.subject };
     format!("{}@{by}", share.signal)
 }
 
-fn rfc3339(at: Timestamp) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| "?".to_owned(), |at| at.to_string())
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::hints::{Hint, hints};
 use crate::config::{Config, Problems};
 use crate::presence::{Forecast, Habits, Plan, Policy, Presence, Remedy, forecast};
 
@@ -51,6 +52,13 @@ pub fn check(path: &Path, habits: Habits) -> Result<String, Problems> {
     }
     text += "\n";
     text += &cost(&config.plan, habits);
+    if !config.people.waiting.is_empty() {
+        text +=
+            &format!("\n{} user names will be looked up at Graph when the bridge runs.", config.people.waiting.len());
+    }
+    for Hint { warns, text: hint, remedy } in hints(&config) {
+        text += &format!("\n{}: {hint}. {remedy}.", if warns { "Warning" } else { "Note" });
+    }
     Ok(text)
 }
 

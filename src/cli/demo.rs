@@ -14,13 +14,14 @@ use std::time::Duration;
 use self::table::{Row, Screen};
 use super::{block_on, finish, logs, run};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ProxySection};
 use crate::mqtt;
 use crate::presence::OnStop;
 use crate::presence::{Deadline, Mono, Timestamp};
 use crate::sandbox::broker::Broker;
 use crate::sandbox::tenant::{Fault, Match, Settings, What};
 use crate::sandbox::{Options, Sandbox};
+use crate::secret::{Credential, SecretSource};
 use crate::telemetry::Telemetry;
 
 /// How much faster than life `--once` is.
@@ -91,15 +92,20 @@ impl StandIns {
     pub async fn start(clock: &Clock, config: &mut Config, broker: bool) -> Result<StandIns, String> {
         let settings = Settings {
             tenant_id: config.graph.tenant_id.to_string(),
-            client_id: config.graph.client_id.to_string(),
             secrets: vec![SECRET.to_owned()],
             ..Settings::for_users(config.plan.people.iter().map(|person| person.object_id.to_string()))
         };
+        let settings = match config.graph.client_id {
+            Some(client_id) => Settings { client_id: client_id.to_string(), ..settings },
+            None => settings,
+        };
+        config.graph.client_id = settings.client_id.parse().ok();
         let graph = Sandbox::start(Options { clock: clock.clone(), settings, tls: false }).await?;
         config.graph.login_url = graph.login_url();
         config.graph.graph_url = graph.graph_url();
         config.graph.ca_file = None;
-        config.graph.secret = crate::secret::SecretSource::Value(SECRET.to_owned().into());
+        config.graph.credential = Credential::Secret(SecretSource::Value(SECRET.to_owned().into()));
+        config.graph.proxy = ProxySection::Direct;
         let broker = if broker { Some(Broker::start(0).await?) } else { None };
         if let Some(broker) = &broker {
             let mqtt = &mut config.mqtt;
@@ -148,7 +154,7 @@ async fn play(args: &Args, mut config: Config) -> Result<(), String> {
     let people: Vec<(String, String)> =
         config.plan.people.iter().map(|person| (person.label.to_string(), person.object_id.to_string())).collect();
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let bridge = run::connect(config, clock.clone(), false)?;
+    let bridge = run::connect(config, clock.clone(), false, None)?;
     let bridge = tokio::spawn(bridge.run(async move { stopped.await.unwrap_or(OnStop::Clear) }));
     println!("Simulated Graph at {}, embedded broker at mqtt://127.0.0.1:{port}.", stand_ins.graph_url());
     // Log lines between would tear the table apart.

@@ -4,8 +4,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::{ConfigArg, block_on, finish, load, logs};
-use crate::bridge::{self, Bridge, Parts};
+use crate::admin;
+use crate::bridge::{self, Bridge, Parts, reload};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::graph::{self, Graph};
@@ -25,6 +28,23 @@ pub struct Args {
     #[cfg(feature = "sandbox")]
     #[arg(long, value_name = "WHAT", num_args = 0..=1, default_missing_value = "all", conflicts_with = "dry_run")]
     sandbox: Option<StandIn>,
+    /// Run faster than life, against a sandbox on this machine only: SPEED, or SPEED@BOOT_MS to agree with another process.
+    #[cfg(feature = "sandbox")]
+    #[arg(long, hide = true, value_name = "SPEED[@BOOT_MS]")]
+    clock: Option<super::speed::Speed>,
+}
+
+impl Args {
+    #[cfg(not(feature = "sandbox"))]
+    #[allow(clippy::unused_self, reason = "with the sandbox it asks its options")]
+    fn clock(&self) -> Clock {
+        Clock::live()
+    }
+
+    #[cfg(feature = "sandbox")]
+    fn clock(&self) -> Clock {
+        self.clock.map_or_else(Clock::live, super::speed::Speed::clock)
+    }
 }
 
 /// What the sandbox stands in for.
@@ -44,29 +64,44 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
+    #[cfg(feature = "sandbox")]
+    if args.clock.is_some() && args.sandbox.is_none() {
+        let urls = [&config.graph.login_url, &config.graph.graph_url];
+        if let Err(error) = super::speed::only_on_loopback(urls) {
+            eprintln!("presence-bridge: {error}");
+            return ExitCode::from(super::USAGE);
+        }
+    }
     logs::start(&config.log);
     finish(block_on(start(args, config)).flatten())
 }
 
 #[allow(unused_mut, reason = "changed only where the sandbox is built in")]
 async fn start(args: &Args, mut config: Config) -> Result<(), String> {
-    let clock = Clock::live();
+    let clock = args.clock();
+    let source = reload::Source::new(&args.config.config, &config);
     #[cfg(feature = "sandbox")]
     let _stand_in = match args.sandbox {
         Some(what) => Some(stand_in(what, &clock, &mut config).await?),
         None => None,
     };
     let on_stop = config.on_stop;
-    let bridge = connect(config, clock, args.dry_run)?;
+    let bridge = connect(config, clock, args.dry_run, Some((source, hangups()?)))?;
     bridge.run(stop(on_stop)).await;
     Ok(())
 }
 
-/// Starts adapters and core; nothing is connected yet when it returns.
+/// Starts adapters and core; nothing is connected yet when it returns. `source`: what is looked at for changes, and hints
+/// that there may be one.
 ///
 /// # Errors
 /// A file that the configuration names cannot be used.
-pub fn connect(config: Config, clock: Clock, dry_run: bool) -> Result<Bridge, String> {
+pub fn connect(
+    config: Config,
+    clock: Clock,
+    dry_run: bool,
+    source: Option<(reload::Source, mpsc::Receiver<()>)>,
+) -> Result<Bridge, String> {
     let telemetry = Telemetry::new(clock.clone());
     let people = config.plan.people.len();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), people, dry_run, "Starting.");
@@ -79,21 +114,51 @@ pub fn connect(config: Config, clock: Clock, dry_run: bool) -> Result<Bridge, St
     let mqtt = mqtt::start(mqtt_config(&config, will), clock.clone(), telemetry.clone())?;
     let plan = Arc::new(config.plan);
     let topic_prefix = config.topic_prefix;
-    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph }))
+    let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
+    let admin = admin::Config { listen: config.admin.listen, sockets: config.admin.sockets };
+    let questions = admin::start(&admin, &telemetry);
+    let reload = source.map(|(source, hangups)| {
+        let people = source.people().clone();
+        (people, reload::start(source, graph.clone(), clock.clone(), telemetry.clone(), hangups))
+    });
+    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph, reload, broker, questions }))
 }
 
-fn graph_config(section: &config::GraphSection) -> graph::Config {
+/// SIGHUP: look for changes now.
+fn hangups() -> Result<mpsc::Receiver<()>, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut signals = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP cannot be heard: {error}"))?;
+    let (told, hangups) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            if told.try_send(()).is_err() && told.is_closed() {
+                return;
+            }
+        }
+    });
+    Ok(hangups)
+}
+
+/// What the adapter needs of `[graph]`.
+pub(super) fn graph_config(section: &config::GraphSection) -> graph::Config {
     graph::Config {
         tenant_id: section.tenant_id,
         client_id: section.client_id,
-        secret: section.secret.clone(),
+        credential: section.credential.clone(),
+        secret_expires: section.secret_expires,
         login_url: section.login_url.clone(),
         graph_url: section.graph_url.clone(),
         ca_file: section.ca_file.clone(),
+        proxy: match section.proxy.clone() {
+            config::ProxySection::Environment => graph::Proxy::Environment,
+            config::ProxySection::Direct => graph::Proxy::Direct,
+            config::ProxySection::At { url, login } => graph::Proxy::At { url, login },
+        },
     }
 }
 
-fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config {
+/// What the adapter needs of `[mqtt]`.
+pub(super) fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config {
     let section = &config.mqtt;
     mqtt::Config {
         host: section.host.clone(),
@@ -127,7 +192,7 @@ async fn stop(policy: config::OnStop) -> OnStop {
 }
 
 /// Whether it was SIGINT, the one that a terminal sends.
-async fn wait_for_signal() -> bool {
+pub(super) async fn wait_for_signal() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return tokio::signal::ctrl_c().await.is_ok();

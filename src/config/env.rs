@@ -1,9 +1,37 @@
 //! The only reader of the environment.
 #![allow(clippy::disallowed_methods, reason = "the one place that may")]
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
 
 /// A secret from the environment variable `name`.
 pub(super) fn secret(name: &str) -> Option<SecretString> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from)
+}
+
+/// What is no secret, from the environment variable `name`.
+pub(super) fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where a service manager wants state to be kept (systemd: `StateDirectory=`).
+pub(super) fn state_directory() -> Option<PathBuf> {
+    first_path("STATE_DIRECTORY")
+}
+
+/// Where a service manager wants sockets to be (systemd: `RuntimeDirectory=`).
+pub(super) fn runtime_directory() -> Option<PathBuf> {
+    first_path("RUNTIME_DIRECTORY")
+}
+
+/// Where the sockets of somebody who is logged in are.
+pub(super) fn user_runtime_directory() -> Option<PathBuf> {
+    first_path("XDG_RUNTIME_DIR")
+}
+
+/// systemd parts several by colons.
+fn first_path(name: &str) -> Option<PathBuf> {
+    let value = text(name)?;
+    value.split(':').next().filter(|path| path.starts_with('/')).map(PathBuf::from)
 }

@@ -1,13 +1,21 @@
-//! `[users]`, `[devices]` and `[signals]`: who, whose, and what is worth showing.
+//! `[users]`, `[people]`, `[devices]` and `[signals]`: who, whose, and what is worth showing.
 
-use std::collections::HashMap;
+mod file;
+mod list;
+pub(super) mod names;
+mod table;
 
-use super::problem::nearest;
-use super::reader::Section;
-use super::sections::is_level;
-use crate::presence::{ObjectId, PersonPlan, Presence, Signal, TenantId};
+use self::list::{Complaint, List};
+use self::names::Names;
+use super::reader::{At, Section};
+use super::sections::{Files, is_level};
+use super::{PeopleSection, env};
+use crate::presence::{PersonPlan, Presence, Signal};
 
-/// What the three tables say.
+/// Where names are kept if nobody says otherwise, in the systemd unit as everywhere.
+const STATE_DIR: &str = "/var/lib/presence-bridge";
+
+/// What the tables say.
 #[derive(Debug, Default)]
 pub(super) struct People {
     pub(super) people: Vec<PersonPlan>,
@@ -16,93 +24,114 @@ pub(super) struct People {
     pub(super) subjects: Vec<(String, usize)>,
 }
 
-pub(super) fn read(root: &Section<'_, '_>) -> People {
-    let mut people = People::default();
-    match root.table("users") {
-        Some(section) => users(&section, &mut people),
-        None => root.missing("users", r#"who may be set: [users] with lines like alice = "object id""#),
+/// `names`: what is known of user names, given the section.
+pub(super) fn read(
+    root: &Section<'_, '_>,
+    files: &Files<'_>,
+    names: impl FnOnce(&PeopleSection) -> Names,
+) -> (People, PeopleSection) {
+    let mut section = people_section(root, files);
+    let mut list = List::default();
+    let users = root.table("users");
+    if let Some(users) = &users {
+        self::users(users, section.resolve_names, &mut list);
     }
-    if let Some(section) = root.table("devices") {
-        devices(&section, &mut people);
+    if let Some(path) = &section.file
+        && files.check
+    {
+        for problem in file::read(path, section.resolve_names, &mut list) {
+            root.reader().add(problem);
+        }
     }
+    if users.is_none() && section.file.is_none() {
+        root.missing("users", r#"who may be set: [users] with lines like alice = "object id", or file in [people]"#);
+    }
+    if let Some(devices) = root.table("devices") {
+        // Names of a people file that is not looked at cannot be known.
+        let known = section.file.is_none() || files.check;
+        self::devices(&devices, known, &mut list);
+    }
+    let mut signals = Vec::new();
     match root.table("signals") {
-        Some(section) => signals(&section, &mut people),
+        Some(section) => signals = self::signals(&section),
         None => root.missing("signals", r#"what can be on: [signals] with lines like call = "Busy/InACall""#),
+    }
+    section.listed = list.len();
+    let resolved = list.resolve(&names(&section));
+    (section.user_names, section.waiting, section.doubles) = (resolved.user_names, resolved.waiting, resolved.doubles);
+    (People { people: resolved.people, signals, subjects: resolved.subjects }, section)
+}
+
+fn people_section(root: &Section<'_, '_>, files: &Files<'_>) -> PeopleSection {
+    let mut people = PeopleSection { state_dir: state_dir(root, files), ..PeopleSection::default() };
+    if let Some(section) = root.table("people") {
+        people.file = section.text("file").map(|at| files.base.join(at.value));
+        people.resolve_names = section.flag("resolve_names", false);
+        section.finish();
     }
     people
 }
 
-fn users(section: &Section<'_, '_>, people: &mut People) {
-    let mut ids: HashMap<ObjectId, String> = HashMap::new();
+fn state_dir(root: &Section<'_, '_>, files: &Files<'_>) -> std::path::PathBuf {
+    let section = root.table("state");
+    let dir = section.as_ref().and_then(|section| section.text("dir"));
+    if let Some(section) = &section {
+        section.finish();
+    }
+    dir.map(|at| files.base.join(at.value)).or_else(env::state_directory).unwrap_or_else(|| STATE_DIR.into())
+}
+
+fn users(section: &Section<'_, '_>, resolve_names: bool, list: &mut List) {
     for (label, value) in section.each() {
-        if !is_level(label.value) || label.value.contains(char::is_whitespace) {
-            let hint = "1 to 64 characters without / + # and blanks: it becomes part of topics and log lines";
-            section.problem(&label, "cannot be a name", hint);
+        if let Err(Complaint { text, hint }) = list::label(label.value) {
+            section.problem(&label, text, hint);
         }
         let Some(text) = section.as_text(&value) else { continue };
-        let id: ObjectId = match text.value.parse() {
-            Ok(id) => id,
-            Err(_) if text.value.contains('@') => {
-                let hint = "Graph's presence wants the object id: Entra, Users, the person, Object ID; or \
-                            `az ad user show --id NAME@DOMAIN --query id`";
-                section.problem(&value, "a user name, not an object id", hint);
-                continue;
-            }
-            Err(error) => {
-                section.problem(&value, error.to_string(), "the Object ID of the person in Entra");
-                continue;
-            }
-        };
-        if let Some(other) = ids.insert(id, label.value.to_owned()) {
-            section.problem(&value, format!("{other} has the same object id"), "one person, one name");
-            continue;
+        let added = list::account(&text.value, resolve_names).and_then(|account| list.add(label.value, account));
+        if let Err(Complaint { text, hint }) = added {
+            section.problem(&value, text, hint);
         }
-        if people.subjects.iter().any(|(subject, _)| subject.eq_ignore_ascii_case(label.value)) {
-            section.problem(&label, "differs from another name by letter case only", "names are compared without case");
-            continue;
-        }
-        people.subjects.push((label.value.to_owned(), people.people.len()));
-        people.people.push(PersonPlan { tenant: TenantId(0), object_id: id, label: label.value.into() });
     }
 }
 
-fn devices(section: &Section<'_, '_>, people: &mut People) {
-    let labels: HashMap<&str, usize> = people.people.iter().zip(0..).map(|(who, at)| (&*who.label, at)).collect();
-    let mut devices: HashMap<String, (String, usize)> = HashMap::new();
+fn devices(section: &Section<'_, '_>, all_known: bool, list: &mut List) {
     for (device, value) in section.each() {
         let Some(text) = section.as_text(&value) else { continue };
-        let Some(&person) = labels.get(text.value.as_str()) else {
-            let hint = match nearest(&text.value, labels.keys().copied()) {
-                Some(near) => format!("did you mean {near}?"),
-                None => "a name from [users]".to_owned(),
-            };
-            section.problem(&value, "nobody of that name in [users]", hint);
-            continue;
-        };
-        if let Some((other, _)) = devices.insert(device.value.to_lowercase(), (device.value.to_owned(), person)) {
-            section.problem(&device, format!("the same device as {other}"), "devices are compared without letter case");
+        match list.find(&text.value) {
+            Err(_) if !all_known => {}
+            Err(Complaint { text, hint }) => section.problem(&value, text, hint),
+            Ok(person) => {
+                if let Err(Complaint { text, hint }) = list.device(device.value, person) {
+                    section.problem(&device, text, hint);
+                }
+            }
         }
     }
-    // Devices win over labels of the same spelling, so they come later.
-    people.subjects.extend(devices.into_values());
 }
 
-fn signals(section: &Section<'_, '_>, people: &mut People) {
+fn signals(section: &Section<'_, '_>) -> Vec<Signal> {
+    let mut signals = Vec::new();
     for (name, value) in section.each() {
         if !is_level(name.value) || name.value.contains(char::is_whitespace) {
             section.problem(&name, "cannot be a name", "1 to 64 characters without / + # and blanks");
         }
         let Some(text) = section.as_text(&value) else { continue };
-        let presence = match text.value.as_str() {
-            "none" => None,
-            pair => match pair.parse::<Presence>() {
-                Ok(pair) => Some(pair),
-                Err(error) => {
-                    section.problem(&value, error.to_string(), r#"or "none" for a signal that shows nothing"#);
-                    None
-                }
-            },
-        };
-        people.signals.push(Signal { name: name.value.into(), presence });
+        let presence = presence(section, &value, &text.value);
+        signals.push(Signal { name: name.value.into(), presence });
+    }
+    signals
+}
+
+fn presence<T>(section: &Section<'_, '_>, at: &At<T>, text: &str) -> Option<Presence> {
+    if text == "none" {
+        return None;
+    }
+    match text.parse() {
+        Ok(pair) => Some(pair),
+        Err(error) => {
+            let error: crate::presence::NotSettable = error;
+            section.problem(at, error.to_string(), r#"or "none" for a signal that shows nothing"#);
+            None
+        }
     }
 }

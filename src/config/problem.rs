@@ -1,10 +1,13 @@
 //! What is wrong with a configuration: everything at once, each with its place and what to do.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The file, where it is another than the configuration itself.
+    pub file: Option<Arc<str>>,
     /// Line of the file, from 1.
     pub line: usize,
     /// Where in the configuration: `graph.tenant_id`.
@@ -22,14 +25,14 @@ pub struct Problem {
 pub struct Problems {
     /// The file.
     pub file: String,
-    /// In the order of the file.
+    /// In the order of the file; those of other files come after.
     pub problems: Vec<Problem>,
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Problem { line, key, found, text, hint } in &self.problems {
-            write!(f, "{}:{line}: ", self.file)?;
+        for Problem { file, line, key, found, text, hint } in &self.problems {
+            write!(f, "{}:{line}: ", file.as_deref().unwrap_or(&self.file))?;
             match (key.is_empty(), found.is_empty()) {
                 (true, _) => write!(f, "{text}")?,
                 (false, true) => write!(f, "{key}: {text}")?,

@@ -44,14 +44,18 @@ impl<'i> Reader<'i> {
         let found = if key.is_empty() { "" } else { self.text.get(span.clone()).unwrap_or_default() };
         let found = found.lines().next().unwrap_or_default().chars().take(80).collect::<String>();
         let found = if found.starts_with('[') { String::new() } else { found };
-        let problem = Problem { line, key: key.to_owned(), found, text: text.into(), hint: hint.into() };
+        self.add(Problem { file: None, line, key: key.to_owned(), found, text: text.into(), hint: hint.into() });
+    }
+
+    /// One of another file.
+    pub(super) fn add(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// In the order of the file.
+    /// In the order of the file; those of other files come after.
     pub(super) fn finish(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.line);
+        problems.sort_by_key(|problem| (problem.file.clone(), problem.line));
         problems
     }
 
@@ -74,14 +78,31 @@ impl<'r, 'i> Section<'r, 'i> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    fn asked(&self, name: &'static str) {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&name) {
+            asked.push(name);
+        }
+    }
+
     fn find(&self, name: &'static str) -> Option<At<&'r DeValue<'i>>> {
-        self.asked.borrow_mut().push(name);
+        self.asked(name);
         let (_, _, value, span) = self.entries.iter().find(|(key, ..)| *key == name)?;
         Some(At { value: *value, span: span.clone(), key: self.key(name) })
     }
 
+    /// Whether the key is there, whatever it holds.
+    pub(super) fn has(&self, name: &'static str) -> bool {
+        self.asked(name);
+        self.entries.iter().any(|(key, ..)| *key == name)
+    }
+
     pub(super) fn problem<T>(&self, at: &At<T>, text: impl Into<String>, hint: impl Into<String>) {
         self.reader.problem(&at.span, &at.key, text, hint);
+    }
+
+    pub(super) fn reader(&self) -> &'r Reader<'i> {
+        self.reader
     }
 
     pub(super) fn missing(&self, name: &str, hint: &str) {
@@ -160,8 +181,7 @@ impl<'r, 'i> Section<'r, 'i> {
     }
 
     pub(super) fn required(&self, name: &'static str, hint: &str) -> Option<At<String>> {
-        if !self.entries.iter().any(|(key, ..)| *key == name) {
-            self.asked.borrow_mut().push(name);
+        if !self.has(name) {
             self.missing(name, hint);
             return None;
         }
@@ -216,10 +236,21 @@ impl<'r, 'i> Section<'r, 'i> {
 
     /// A duration: `30s`, `5m`, `1h 30m`, `PT5M`.
     pub(super) fn span(&self, name: &'static str, default: Duration, allowed: Range<Duration>) -> Duration {
+        self.span_by(name, default, allowed, "")
+    }
+
+    /// A duration whose range is somebody else's.
+    pub(super) fn span_by(
+        &self,
+        name: &'static str,
+        default: Duration,
+        allowed: Range<Duration>,
+        by: &str,
+    ) -> Duration {
         let Some(at) = self.text(name) else { return default };
         let span = parse_duration(&at.value);
         let say = |span: Duration| format!("{:#}", jiff::SignedDuration::try_from(span).unwrap_or_default());
-        let range = format!("allowed: {} to {}", say(allowed.start), say(allowed.end));
+        let range = format!("allowed: {} to {}{by}", say(allowed.start), say(allowed.end));
         match span {
             Some(span) if span >= allowed.start && span <= allowed.end => span,
             Some(_) => {

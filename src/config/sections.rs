@@ -1,4 +1,4 @@
-//! `[graph]`, `[mqtt]`, `[presence]` and `[log]`.
+//! `[mqtt]`, `[presence]` and `[log]`, and what several sections need.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::reader::{At, Section};
-use super::{GraphSection, LogFormat, LogSection, MqttSection, OnStop, env};
+use super::{LogFormat, LogSection, MqttSection, OnStop, env};
 use crate::presence::{ObjectId, Policy, Presence};
 use crate::secret::SecretSource;
 
@@ -22,85 +22,36 @@ pub(super) struct Files<'a> {
     pub(super) check: bool,
 }
 
-pub(super) fn graph(root: &Section<'_, '_>, files: &Files<'_>) -> Option<GraphSection> {
-    let Some(section) = root.table("graph") else {
-        root.missing(
-            "graph",
-            "the tenant: [graph] with tenant_id, client_id and client_secret_file; see docs/entra.md",
-        );
-        return None;
-    };
-    let tenant_id = guid(&section, "tenant_id", "the Directory (tenant) ID on the app registration's overview page");
-    let client_id = guid(&section, "client_id", "the Application (client) ID on the app registration's overview page");
-    let secret = secret(&section, files, "client_secret_file", "client_secret_env");
-    if secret.is_none() && section.text("client_secret_file").is_none() && section.text("client_secret_env").is_none() {
-        section.missing("client_secret_file", "a file that holds the value of a client secret; or client_secret_env");
-    }
-    let hosts = cloud(&section);
-    let custom = (section.text("login_url"), section.text("graph_url"));
-    let ca_file = file(&section, "ca_file", files);
-    let (login_url, graph_url) = match &custom {
-        (None, None) => (hosts.0.to_owned(), hosts.1.to_owned()),
-        (Some(login), Some(graph)) => {
-            for url in [login, graph] {
-                endpoint(&section, url);
+impl Files<'_> {
+    /// A path as written: from the configuration's own directory on, or in systemd's directory of credentials.
+    pub(super) fn path(&self, section: &Section<'_, '_>, at: &At<String>) -> Option<PathBuf> {
+        let name = ["$CREDENTIALS_DIRECTORY/", "${CREDENTIALS_DIRECTORY}/"]
+            .iter()
+            .find_map(|start| at.value.strip_prefix(start));
+        let Some(name) = name else { return Some(self.base.join(&at.value)) };
+        match env::text("CREDENTIALS_DIRECTORY") {
+            Some(directory) => Some(Path::new(&directory).join(name)),
+            None if !self.check => Some(self.base.join(name)),
+            None => {
+                let hint = "systemd sets it: LoadCredential= in the unit; elsewhere give a path";
+                section.problem(at, "there is no $CREDENTIALS_DIRECTORY", hint);
+                None
             }
-            (login.value.clone(), graph.value.clone())
-        }
-        (Some(one), None) | (None, Some(one)) => {
-            section.problem(one, "login_url and graph_url belong together", "give both, or neither and a cloud");
-            (String::new(), String::new())
-        }
-    };
-    section.finish();
-    Some(GraphSection { tenant_id: tenant_id?, client_id: client_id?, secret: secret?, login_url, graph_url, ca_file })
-}
-
-/// Login and Graph hosts belong together; tokens of one cloud are no good in another.
-fn cloud(section: &Section<'_, '_>) -> (&'static str, &'static str) {
-    const GLOBAL: (&str, &str) = ("https://login.microsoftonline.com", "https://graph.microsoft.com");
-    let Some(at) = section.text("cloud") else { return GLOBAL };
-    match at.value.as_str() {
-        "global" | "gcc" => GLOBAL,
-        "gcc-high" => ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
-        "dod" => ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
-        "china" => {
-            section.problem(
-                &at,
-                "Graph has no presence API in China (21Vianet)",
-                "allowed: global, gcc, gcc-high, dod",
-            );
-            GLOBAL
-        }
-        _ => {
-            section.problem(&at, "not a cloud", "allowed: global, gcc, gcc-high, dod");
-            GLOBAL
         }
     }
 }
 
-fn endpoint(section: &Section<'_, '_>, at: &At<String>) {
-    let (scheme, rest) = at.value.split_once("://").unwrap_or_default();
-    let host = authority(rest).map(|(host, _)| host);
-    match (scheme, host) {
-        ("https", Some(_)) => {}
-        ("http", Some(host)) if is_loopback(&host) => {}
-        _ => section.problem(at, "not an address that may be called", "https://HOST[:PORT], or http:// on loopback"),
-    }
-}
-
-fn guid(section: &Section<'_, '_>, name: &'static str, hint: &str) -> Option<ObjectId> {
-    let at = section.required(name, hint)?;
+pub(super) fn guid(section: &Section<'_, '_>, at: &At<String>, hint: &str) -> Option<ObjectId> {
     match at.value.parse() {
         Ok(id) => Some(id),
         Err(error) => {
-            section.problem(&at, format!("{error}"), hint);
+            section.problem(at, format!("{error}"), hint);
             None
         }
     }
 }
 
-fn secret(
+pub(super) fn secret(
     section: &Section<'_, '_>,
     files: &Files<'_>,
     file_key: &'static str,
@@ -112,7 +63,15 @@ fn secret(
             None
         }
         (Some(at), None) => {
-            let source = SecretSource::File(files.base.join(&at.value));
+            if looks_like_a_secret(&at.value) {
+                // Not shown again.
+                section.missing(
+                    file_key,
+                    "what stands there looks like the secret itself: write it into a file, and name that",
+                );
+                return None;
+            }
+            let source = SecretSource::File(files.path(section, &at)?);
             if files.check
                 && let Err(problem) = source.read()
             {
@@ -136,9 +95,14 @@ fn secret(
     }
 }
 
-fn file(section: &Section<'_, '_>, name: &'static str, files: &Files<'_>) -> Option<PathBuf> {
+/// As Entra makes them: 40 characters, a tilde among them. A path with a tilde has a slash as well.
+fn looks_like_a_secret(text: &str) -> bool {
+    (32..=64).contains(&text.len()) && text.contains('~') && !text.contains('/')
+}
+
+pub(super) fn file(section: &Section<'_, '_>, name: &'static str, files: &Files<'_>) -> Option<PathBuf> {
     let at = section.text(name)?;
-    let path = files.base.join(&at.value);
+    let path = files.path(section, &at)?;
     if files.check
         && let Err(problem) = crate::tls::client_config(Some(&path))
     {
@@ -225,7 +189,7 @@ fn broker(section: &Section<'_, '_>, at: &At<String>, plaintext: bool) -> Option
 }
 
 /// `host`, `host:port`, `[::1]:port`.
-fn authority(text: &str) -> Option<(String, Option<u16>)> {
+pub(super) fn authority(text: &str) -> Option<(String, Option<u16>)> {
     let text = text.trim_end_matches('/');
     if text.is_empty() || text.contains(['/', '@', ' ', '?', '#']) {
         return None;
@@ -241,7 +205,7 @@ fn authority(text: &str) -> Option<(String, Option<u16>)> {
     (!host.is_empty()).then(|| (host.to_owned(), port))
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -251,7 +215,7 @@ pub(super) fn is_level(text: &str) -> bool {
 }
 
 /// Two bridges on one broker must not share it; the same bridge must keep it.
-fn default_client_id() -> String {
+pub(super) fn default_client_id() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '.').take(40).collect();
     format!("presence-bridge-{host}")
@@ -261,7 +225,8 @@ pub(super) fn presence(root: &Section<'_, '_>) -> (Policy, OnStop) {
     let mut policy = Policy::default();
     let mut on_stop = OnStop::Auto;
     if let Some(section) = root.table("presence") {
-        policy.max_stale = section.span("max_stale", policy.max_stale, 5 * MINUTE..4 * HOUR);
+        let by = " (Graph takes an expirationDuration from PT5M to PT4H and refuses any other)";
+        policy.max_stale = section.span_by("max_stale", policy.max_stale, 5 * MINUTE..4 * HOUR, by);
         let choices = [("nothing", None), ("available", Some(Presence::Available))];
         policy.when_free = section.choice("when_free", policy.when_free, &choices);
         policy.grace = section.span("grace", policy.grace, Duration::ZERO..10 * MINUTE);

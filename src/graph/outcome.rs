@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
+use serde_json::Value;
 
 use super::retry_after::retry_after;
 use super::shown;
 use crate::presence::{Outcome, Timestamp};
+
+/// As deep as errors are nested.
+const DEEPEST: usize = 8;
 
 /// An answer to a call.
 #[derive(Clone, Debug)]
@@ -44,15 +48,30 @@ impl Answer {
     }
 
     /// Proxies, captive portals and load balancers answer too.
-    fn is_by_graph(&self) -> bool {
+    #[must_use]
+    pub fn is_by_graph(&self) -> bool {
         self.headers.contains_key("request-id") || self.error().is_some()
     }
 
+    /// Graph's code, with the innermost that says more, and its words.
     fn error(&self) -> Option<(String, String)> {
-        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
-        let error = body.get("error")?;
-        let text = |key| error.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
-        Some((text("code")?, text("message").unwrap_or_default()))
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        let mut error = body.get("error")?;
+        let text = |error: &Value, key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);
+        let (mut code, mut message) = (text(error, "code")?, text(error, "message").unwrap_or_default());
+        let mut innermost = String::new();
+        for _ in 0..DEEPEST {
+            let Some(inner) = error.get("innerError").or_else(|| error.get("innererror")) else { break };
+            error = inner;
+            innermost = text(error, "code").filter(|code| !code.is_empty()).unwrap_or(innermost);
+            if message.is_empty() {
+                message = text(error, "message").unwrap_or_default();
+            }
+        }
+        if !innermost.is_empty() && innermost != code {
+            code = format!("{code}/{innermost}");
+        }
+        Some((code, message))
     }
 
     /// How long whoever answered wants to be left alone, whatever the status; `now` as in [`Answer::outcome`].
@@ -66,12 +85,23 @@ impl Answer {
     #[must_use]
     pub fn describe(&self, secrets: &[&SecretString]) -> String {
         let (code, message) = self.error().unwrap_or_else(|| ("no error of Graph's".into(), String::new()));
-        shown(format!("{} {code} {message}", self.status).trim_end(), secrets)
+        let words = [code, message].into_iter().filter(|word| !word.is_empty());
+        shown(&words.fold(self.status.to_string(), |text, word| text + " " + &word), secrets)
     }
 
     /// The name that Graph gave the request, for its support; made fit for a log line in the same way.
     #[must_use]
     pub fn request_id(&self, secrets: &[&SecretString]) -> Option<String> {
-        self.headers.get("request-id").and_then(|id| id.to_str().ok()).map(|id| shown(id, secrets))
+        self.header("request-id", secrets)
+    }
+
+    /// Where in Microsoft's cloud it was answered, in the same way.
+    #[must_use]
+    pub fn diagnostic(&self, secrets: &[&SecretString]) -> Option<String> {
+        self.header("x-ms-ags-diagnostic", secrets)
+    }
+
+    fn header(&self, name: &str, secrets: &[&SecretString]) -> Option<String> {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).map(|value| shown(value, secrets))
     }
 }

@@ -21,7 +21,7 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(then.since(sent))
 }
 
-fn date(text: &str) -> Option<Timestamp> {
+pub(super) fn date(text: &str) -> Option<Timestamp> {
     // HTTP dates are RFC 2822 dates but for the name of the zone.
     let text = text.trim().replace("GMT", "+0000");
     let at = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(&text).ok()?;

@@ -9,45 +9,74 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
-use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::Headers;
-use azure_core::http::{AsyncRawResponse, Body, ClientOptions, HttpClient, Request, RetryOptions, Transport};
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::sync::watch;
 
-use super::{Config, chain, read, shown};
+use super::alarms::Alarms;
+use super::claims::Claims;
+use super::credential::{Prepared, prepare};
+use super::expiry::Expiry;
+use super::login::{Login, Refused};
+use super::report::CredentialEnds;
+use super::skew::Skew;
+use super::{Config, aadsts, chain, shown};
 use crate::clock::Clock;
-use crate::presence::Mono;
+use crate::presence::{Mono, Timestamp};
+use crate::secret::{Credential, redact};
 use crate::telemetry::Telemetry;
 
-/// The application permission that the bridge needs.
-const ROLE: &str = "Presence.ReadWrite.All";
-/// A request for a token is given up after this.
+/// A request for a token is given up after this; `az` is slow to start, on a small machine very.
 const FETCH: Duration = Duration::from_secs(15);
+const FETCH_BY_CLI: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// What only a person can mend is tried again this often.
 const PERMANENT_RETRY: Duration = Duration::from_secs(300);
+/// As long as a Retry-After is honoured.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 /// No two requests for tokens closer than this.
 const APART: Duration = Duration::from_secs(1);
 /// Not used in its last seconds: it must still be good when it arrives.
 const MARGIN: Duration = Duration::from_secs(5);
+/// Failures in a row, without a token, that are an alarm although they may pass by themselves.
+const ALARMING: u32 = 5;
+const REPLACE: &str =
+    "make a new one in the app registration and put it in the place of the old one; no restart is needed";
+const REPLACE_NOW: &str =
+    "it is refused from now on: make a new one in the app registration and put it in its place; no restart is needed";
+const SET_CLOCK: &str = "set this machine's clock: timedatectl set-ntp true";
+
+/// Why there is no token, in words that hold no secret, whoever wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoToken {
+    /// What happened.
+    pub error: String,
+    /// What to do.
+    pub remedy: &'static str,
+    /// Only a person can mend it.
+    pub permanent: bool,
+    /// Entra's number (AADSTS), where it gave one.
+    pub code: Option<u32>,
+}
 
 /// An access token.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) secret: SecretString,
     /// What it was asked for with, so that it can be kept out of the log.
-    pub(super) client_secret: SecretString,
+    pub(super) shown_for_it: SecretString,
     ends: Mono,
     pub(super) generation: u64,
     pub(super) role_missing: bool,
+    pub(super) claims: Option<Claims>,
+}
+
+impl Token {
+    /// What must be in no log line.
+    pub(super) fn secrets(&self) -> [&SecretString; 2] {
+        [&self.secret, &self.shown_for_it]
+    }
 }
 
 /// What the task has to offer.
@@ -57,7 +86,7 @@ enum State {
     Fetching,
     Ready(Token),
     /// The last fetch failed and nothing is left: fail fast.
-    Failed,
+    Failed(NoToken),
 }
 
 /// Hands out tokens.
@@ -67,39 +96,40 @@ pub(super) struct Tokens {
     clock: Clock,
 }
 
+/// What the task works with.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) login: Login,
+    pub(super) clock: Clock,
+    pub(super) telemetry: Telemetry,
+    pub(super) alarms: Alarms,
+    pub(super) skew: Skew,
+}
+
 impl Tokens {
     /// Starts the task. It ends when the last [`Tokens`] is gone.
-    pub(super) fn start(
-        client: reqwest::Client,
-        login: reqwest::Url,
-        config: Config,
-        clock: Clock,
-        telemetry: Telemetry,
-    ) -> Self {
+    pub(super) fn start(parts: Parts) -> Self {
         let state = Arc::new(watch::Sender::new(State::Fetching));
-        let keeper = Keeper {
-            config,
-            login: Login { client, url: login },
-            clock: clock.clone(),
-            telemetry,
-            state: Arc::downgrade(&state),
-            generation: 0,
-            failures: 0,
-        };
+        let clock = parts.clock.clone();
+        let (state_of_task, expiry) = (Arc::downgrade(&state), Expiry::default());
+        let keeper = Keeper { parts, state: state_of_task, generation: 0, failures: 0, expiry };
         tokio::spawn(keeper.run());
         Tokens { state, clock }
     }
 
-    /// A token that is good now; waits while the first is under way. `None`: there is none to be had at present.
-    pub(super) async fn get(&self) -> Option<Token> {
+    /// A token that is good now; waits while the first is under way.
+    pub(super) async fn get(&self) -> Result<Token, NoToken> {
         let mut state = self.state.subscribe();
         loop {
             match &*state.borrow_and_update() {
-                State::Ready(token) if self.clock.real() < token.ends => return Some(token.clone()),
-                State::Ready(_) | State::Failed => return None,
+                State::Ready(token) if self.clock.real() < token.ends => return Ok(token.clone()),
+                State::Ready(_) => return Err(passing("the token has ended and no other was to be had".to_owned())),
+                State::Failed(why) => return Err(why.clone()),
                 State::Fetching => {}
             }
-            state.changed().await.ok()?;
+            if state.changed().await.is_err() {
+                return Err(passing("the bridge stops".to_owned()));
+            }
         }
     }
 
@@ -116,28 +146,28 @@ impl Tokens {
 }
 
 struct Keeper {
-    config: Config,
-    login: Login,
-    clock: Clock,
-    telemetry: Telemetry,
+    parts: Parts,
     state: std::sync::Weak<watch::Sender<State>>,
     generation: u64,
     failures: u32,
+    expiry: Expiry,
 }
 
 impl Keeper {
     async fn run(mut self) {
+        let limit = if matches!(self.parts.config.credential, Credential::AzureCli) { FETCH_BY_CLI } else { FETCH };
         loop {
-            let fetched = tokio::time::timeout(FETCH, self.fetch()).await;
+            let fetched = tokio::time::timeout(limit, self.fetch()).await;
             let Some(state) = self.state.upgrade() else { return };
             let wait = match fetched {
                 Ok(Ok((token, life))) => {
                     self.failures = 0;
+                    self.parts.alarms.end("no_token");
                     state.send_replace(State::Ready(token));
                     life.mul_f64(0.5 + fastrand::f64() * 0.1)
                 }
-                Ok(Err(refusal)) => self.failed(&state, &refusal),
-                Err(_) => self.failed(&state, &Refusal::passing("the token endpoint did not answer in time".into())),
+                Ok(Err((why, retry_after))) => self.failed(&state, why, retry_after),
+                Err(_) => self.failed(&state, passing("no answer in time".to_owned()), None),
             };
             let mut state = { state }.subscribe();
             tokio::time::sleep(APART).await;
@@ -149,187 +179,197 @@ impl Keeper {
         }
     }
 
-    fn failed(&mut self, state: &watch::Sender<State>, refusal: &Refusal) -> Duration {
+    /// Tells it, and returns when to try again.
+    fn failed(&mut self, state: &watch::Sender<State>, why: NoToken, retry_after: Option<Duration>) -> Duration {
         self.failures += 1;
-        let now = self.clock.real();
-        state.send_if_modified(|state| {
+        let now = self.parts.clock.real();
+        let over = state.send_if_modified(|state| {
             let over = !matches!(state, State::Ready(token) if now < token.ends);
             if over {
-                *state = State::Failed;
+                *state = State::Failed(why.clone());
             }
             over
         });
-        if let Some(times) = self.telemetry.count("token", if refusal.permanent { "refused" } else { "failed" }) {
-            let (error, remedy) = (refusal.text.as_str(), refusal.remedy);
-            if refusal.permanent {
-                tracing::error!(error, remedy, times, "No token for Graph.");
-            } else {
-                tracing::warn!(error, remedy, times, "No token for Graph; trying again.");
-            }
+        self.judge_clock();
+        let NoToken { error, remedy, permanent, .. } = &why;
+        self.parts.telemetry.tell(&why);
+        if *permanent || over && self.failures >= ALARMING {
+            self.parts.alarms.begin("no_token", error.clone(), remedy);
         }
-        if refusal.permanent {
+        if *permanent {
             return PERMANENT_RETRY;
         }
-        FIRST_RETRY
-            .saturating_mul(1 << (self.failures - 1).min(6))
-            .min(LONGEST_RETRY)
-            .mul_f64(0.75 + fastrand::f64() / 4.0)
+        let doubled = FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(6)).min(LONGEST_RETRY);
+        let told = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        doubled.mul_f64(0.75 + fastrand::f64() / 4.0).max(told)
     }
 
-    async fn fetch(&mut self) -> Result<(Token, Duration), Refusal> {
-        let secret = self.config.secret.read().map_err(|text| Refusal {
-            text,
-            remedy: "make the file named in [graph] client_secret_file readable for the bridge",
-            permanent: false,
-        })?;
-        let credential = self.credential(&secret).map_err(|error| Refusal::of(&error, &secret))?;
-        let scope = format!("{}/.default", self.config.graph_url.trim_end_matches('/'));
-        // Against the sandbox the audience is still Graph's: its address is not a resource.
-        let scope = if is_custom(&self.config) { "https://graph.microsoft.com/.default".to_owned() } else { scope };
-        let asked = self.clock.real();
-        let got = credential.get_token(&[&scope], None).await.map_err(|error| Refusal::of(&error, &secret))?;
-        let wall = self.clock.real_wall().as_millis() / 1000;
-        let life = u64::try_from(got.expires_on.unix_timestamp() - wall).unwrap_or(0);
-        let life = Duration::from_secs(life);
+    async fn fetch(&mut self) -> Result<(Token, Duration), (NoToken, Option<Duration>)> {
+        let Parts { config, login, clock, .. } = &self.parts;
+        let Prepared { credential, secret, ends } =
+            prepare(config, login, clock.real_wall()).map_err(|why| (why, None))?;
+        if let Some(ends) = ends {
+            self.judge_expiry(ends);
+        }
+        let Parts { config, login, clock, .. } = &self.parts;
+        let asked = clock.real();
+        drop(login.take_refused());
+        let got = credential.get_token(&[&scope(config)], None).await.map_err(|error| self.explain(&error, &secret))?;
+        let wall = clock.real_wall().as_millis() / 1000;
+        self.judge_clock();
+        let life = Duration::from_secs(u64::try_from(got.expires_on.unix_timestamp() - wall).unwrap_or(0));
+        if life.is_zero() {
+            // A machine's identity is told when its token ends by the clock, not after how long.
+            let error = "the token that was given has ended already: this machine's clock is ahead".to_owned();
+            return Err((NoToken { error, remedy: SET_CLOCK, permanent: false, code: None }, None));
+        }
+        let claims = Claims::of(got.token.secret());
+        let role_missing = claims.as_ref().is_some_and(|claims| !claims.has_role());
+        self.judge_claims(claims.as_ref());
         self.generation += 1;
-        let role_missing = roles(got.token.secret()).is_some_and(|roles| !roles.iter().any(|role| role == ROLE));
-        if role_missing && self.telemetry.count("token", "role_missing").is_some() {
-            tracing::error!(
-                remedy = "grant the application permission Presence.ReadWrite.All to the app registration, with admin consent",
-                "The token for Graph does not carry Presence.ReadWrite.All."
-            );
-        }
-        let (token, client_secret) = (SecretString::from(got.token.secret().to_owned()), secret);
-        let ends = asked + life.saturating_sub(MARGIN.min(life / 10));
-        Ok((Token { secret: token, client_secret, ends, generation: self.generation, role_missing }, life))
-    }
-
-    fn credential(&self, secret: &SecretString) -> azure_core::Result<Arc<ClientSecretCredential>> {
-        let mut cloud = CustomConfiguration::default();
-        // azure_identity insists on https; on loopback we send it to the plain port all the same.
-        cloud.authority_host = match self.login.url.scheme() {
-            "https" => self.config.login_url.trim_end_matches('/').to_owned(),
-            _ => "https://login.invalid".to_owned(),
+        let token = Token {
+            secret: SecretString::from(got.token.secret().to_owned()),
+            shown_for_it: secret,
+            ends: asked + life.saturating_sub(MARGIN.min(life / 10)),
+            generation: self.generation,
+            role_missing,
+            claims,
         };
-        let client_options = ClientOptions {
-            cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
-            transport: Some(Transport::new(Arc::new(self.login.clone()))),
-            retry: RetryOptions::none(),
-            ..ClientOptions::default()
-        };
-        ClientSecretCredential::new(
-            &self.config.tenant_id.to_string(),
-            self.config.client_id.to_string(),
-            secret.expose_secret().to_owned().into(),
-            Some(ClientSecretCredentialOptions { client_options }),
-        )
+        Ok((token, life))
     }
-}
 
-/// Whether Graph is not at one of Microsoft's addresses.
-fn is_custom(config: &Config) -> bool {
-    let url = config.graph_url.trim_end_matches('/');
-    !["https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"].contains(&url)
-}
+    /// A token is issued with or without rights; only it says so.
+    fn judge_claims(&self, claims: Option<&Claims>) {
+        let Parts { config, alarms, .. } = &self.parts;
+        let role = claims.filter(|claims| !claims.has_role()).map(|claims| match claims.is_delegated() {
+            true => (
+                "The token speaks for somebody who is signed in, and could set nobody else's presence.".to_owned(),
+                "log in as the application: az login --service-principal; or choose another credential in [graph]",
+            ),
+            false => (
+                "The token for Graph does not carry Presence.ReadWrite.All.".to_owned(),
+                "grant the application permission Presence.ReadWrite.All to the app registration or managed identity, \
+                 with admin consent; docs/entra.md has the commands",
+            ),
+        });
+        alarms.set("role_missing", role);
+        let expected = config.tenant_id.to_string();
+        let tenant =
+            claims.and_then(|claims| claims.tenant_id.as_deref()).filter(|id| !id.eq_ignore_ascii_case(&expected));
+        let remedy = "check tenant_id in [graph]; object ids of people count in their own tenant only";
+        let other = tenant.map(|id| (format!("The token is for tenant {}.", shown(id, &[])), remedy));
+        alarms.set("other_tenant", other);
+    }
 
-/// The way to the token endpoint for azure_identity: as much of an answer as of Graph's, and plain http on loopback.
-#[derive(Clone, Debug)]
-struct Login {
-    client: reqwest::Client,
-    url: reqwest::Url,
-}
+    /// Tokens and assertions have a time; a clock that is wrong by more than Entra allows breaks them sooner or later.
+    fn judge_clock(&self) {
+        let wrong = self.parts.skew.too_large().map(|skew| (format!("By Microsoft's answers {skew}."), SET_CLOCK));
+        self.parts.alarms.set("clock_wrong", wrong);
+    }
 
-#[async_trait]
-impl HttpClient for Login {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let mut url = request.url().clone();
-        if self.url.scheme() == "http" {
-            url = self.url.clone();
-            url.set_path(request.url().path());
-            url.set_query(request.url().query());
+    fn judge_expiry(&mut self, ends: Timestamp) {
+        let (now, alarms) = (self.parts.clock.real_wall(), &self.parts.alarms);
+        if super::expiry_stage(ends, now).is_none_or(|stage| stage > 1) {
+            alarms.end("credential_ends");
         }
-        let Body::Bytes(body) = request.body().clone() else {
-            return Err(azure_core::Error::with_message(ErrorKind::Other, "a request for a token is never a stream"));
-        };
-        let mut post = self.client.post(url).body(body);
-        for (name, value) in request.headers().iter() {
-            post = post.header(name.as_str(), value.as_str());
+        let Some(stage) = self.expiry.judge(ends, now) else { return };
+        let (credential, date) = (self.parts.config.credential.name(), utc(ends));
+        self.parts.telemetry.tell(&CredentialEnds { credential, date: &date, days: stage, remedy: REPLACE });
+        match stage {
+            0 => alarms.begin("credential_ends", format!("The {credential} ended on {date}."), REPLACE_NOW),
+            1 => alarms.begin("credential_ends", format!("The {credential} ends on {date}."), REPLACE),
+            _ => {}
         }
-        let failed = |error| azure_core::Error::with_error(ErrorKind::Io, error, "no answer");
-        let answer = read(post.send().await.map_err(failed)?).await;
-        let answer = answer.ok_or_else(|| azure_core::Error::with_message(ErrorKind::Io, "the answer broke off"))?;
-        let body = if answer.status < 400 { answer.body } else { numbers_only(answer.body) };
-        Ok(AsyncRawResponse::from_bytes(answer.status.into(), Headers::new(), body))
-    }
-}
-
-/// An error of Entra's without its description. azure_identity 1.0.0 cannot read one with escapes in it, as Entra's line
-/// breaks are, and then the number is lost too; and the words of a description are nobody's to vouch for.
-fn numbers_only(body: Vec<u8>) -> Vec<u8> {
-    let error: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-    match error.as_ref().and_then(|error| error.get("error_codes")) {
-        Some(codes) => serde_json::json!({ "error_codes": codes, "error_description": "" }).to_string().into_bytes(),
-        None => body,
-    }
-}
-
-/// Why there is no token.
-struct Refusal {
-    text: String,
-    remedy: &'static str,
-    permanent: bool,
-}
-
-impl Refusal {
-    fn passing(text: String) -> Self {
-        Refusal { text, remedy: "check that the token endpoint can be reached from here", permanent: false }
     }
 
-    /// Nobody promises that an error does not repeat what was asked: the secret is taken out.
-    fn of(error: &azure_core::Error, secret: &SecretString) -> Self {
-        let mut source: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(cause) = source {
-            if let Some(error) = cause.downcast_ref::<azure_core::Error>()
-                && let ErrorKind::HttpResponse { status, error_code, .. } = error.kind()
-            {
-                let code = error_code.clone().unwrap_or_default();
-                let (meaning, remedy) = explain(&code);
-                let permanent = (400..500).contains(&u16::from(*status)) && u16::from(*status) != 429;
-                let text = format!("{} AADSTS{code}: {meaning}", u16::from(*status));
-                return Refusal { text: shown(&text, &[secret]), remedy, permanent };
+    /// What the transport kept of a refusal, or what azure_identity says where nobody was asked or nobody answered.
+    fn explain(&self, error: &azure_core::Error, secret: &SecretString) -> (NoToken, Option<Duration>) {
+        let Parts { config, login, skew, .. } = &self.parts;
+        let Some(refused) = login.take_refused() else {
+            let mut why = passing(shown(&words(error), &[secret]));
+            if matches!(config.credential, Credential::AzureCli) {
+                why.remedy = "try: az account get-access-token --scope https://graph.microsoft.com/.default; it must work for \
+                              the bridge's own user, logged in with az login --service-principal";
             }
-            source = cause.source();
+            return (why, None);
+        };
+        let retry_after = refused.retry_after;
+        let mut why = match config.credential {
+            Credential::ManagedIdentity => by_metadata(&refused),
+            _ => by_entra(&refused),
+        };
+        if let (Some(code @ (700_024 | 50_027)), Some(skew)) = (why.code, skew.too_large()) {
+            why.error += &format!("; {skew}");
+            why.remedy =
+                if code == 700_024 { "set this machine's clock: timedatectl set-ntp true" } else { why.remedy };
         }
-        Refusal::passing(shown(&chain(error), &[secret]))
+        if let (Some(7_000_222), Some(ends)) = (why.code, config.secret_expires) {
+            why.error += &format!("; the configuration says it ends on {}", utc(ends));
+        }
+        why.error = redact(&why.error, &[secret]); // our own words, but for two names
+        (why, retry_after)
     }
 }
 
-/// Entra's numbers that people meet, for hints only: they may change.
-fn explain(code: &str) -> (&'static str, &'static str) {
-    match code {
-        "7000215" => (
-            "the client secret is wrong",
-            "put the secret's value, not its ID, into the file named in [graph] client_secret_file",
-        ),
-        "7000222" => {
-            ("the client secret has expired", "create a new secret in the app registration and replace the file")
-        }
-        "700016" => {
-            ("the tenant does not know the application", "check client_id and tenant_id in [graph], and the cloud")
-        }
-        "90002" => ("there is no such tenant", "check tenant_id in [graph], and the cloud"),
-        "1002012" | "70011" | "500011" => {
-            ("the scope is not valid", "check the cloud in [graph]: hosts must belong together")
-        }
-        "700024" => ("the client assertion is not within its time", "set this machine's clock"),
-        _ => ("refused", "look the number up in Microsoft's list of AADSTS error codes"),
+/// `2027-01-31`
+fn utc(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// Graph, of the cloud; against another endpoint the audience is Graph's all the same: its address is not a resource.
+fn scope(config: &Config) -> String {
+    let url = if config.is_custom() { "https://graph.microsoft.com" } else { config.graph_url.trim_end_matches('/') };
+    format!("{url}/.default")
+}
+
+fn passing(error: String) -> NoToken {
+    let remedy = "check that the token endpoint can be reached from here, and the proxy in [graph]";
+    NoToken { error, remedy, permanent: false, code: None }
+}
+
+/// azure_identity's outermost words say only that it failed.
+fn words(error: &azure_core::Error) -> String {
+    let inner = error.source().filter(|_| *error.kind() == ErrorKind::Credential);
+    inner.map_or_else(|| chain(error), chain)
+}
+
+fn by_entra(refused: &Refused) -> NoToken {
+    let Refused { status, codes, trace_id, .. } = refused;
+    let Some(&first) = codes.first() else {
+        let error = format!("the token endpoint's place answered {status}, not as Entra does");
+        return passing(error);
+    };
+    let row = aadsts::explain(codes);
+    let code = if row.code == 0 { first } else { row.code };
+    let trace = trace_id.as_ref().map(|id| format!(" (trace id {id})")).unwrap_or_default();
+    NoToken {
+        error: format!("{status} AADSTS{code}: {}{trace}", row.meaning),
+        remedy: row.remedy,
+        permanent: is_permanent(*status),
+        code: Some(code),
     }
 }
 
-/// The `roles` of a token, if it can be read at all; no role at all is an empty list.
-fn roles(token: &str) -> Option<Vec<String>> {
-    let claims = token.split('.').nth(1)?;
-    let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    let roles = claims.get("roles").and_then(serde_json::Value::as_array);
-    Some(roles.into_iter().flatten().filter_map(|role| role.as_str().map(str::to_owned)).collect())
+/// The metadata service has no numbers. 404, 410 and 429 pass: it is starting, or being renewed.
+fn by_metadata(refused: &Refused) -> NoToken {
+    let Refused { status, error, .. } = refused;
+    let permanent = is_permanent(*status) && !matches!(status, 404 | 410);
+    let named = error.as_ref().map(|error| format!(" {error}")).unwrap_or_default();
+    NoToken {
+        error: format!("{status}{named}: the machine's identity service refused"),
+        remedy: match permanent {
+            true => {
+                "assign the identity to this machine or app (system assigned: switch it on; user assigned: check \
+                     client_id in [graph])"
+            }
+            false => "wait; it is tried again by itself",
+        },
+        permanent,
+        code: None,
+    }
+}
+
+fn is_permanent(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 408 | 429)
 }

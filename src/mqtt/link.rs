@@ -12,9 +12,9 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event as Polled, EventLoop};
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
-use super::connect;
 use super::loss::{Cause, Losses};
 use super::{AckToken, Command, Config, Event, Incoming, Message, Session, Waiting};
+use super::{connect, report};
 use crate::clock::Clock;
 use crate::presence::{Link, Mono};
 use crate::telemetry::Telemetry;
@@ -113,10 +113,7 @@ impl LinkTask {
                 eventloop.options.set_transport(transport);
             }
             Err(error) => {
-                if let Some(times) = self.telemetry.count("mqtt_unreadable", "certificates") {
-                    let remedy = "let the bridge's user read ca_file in [mqtt], a PEM file";
-                    tracing::error!(times, %error, remedy, "TLS certificates for MQTT cannot be read; the last are used.");
-                }
+                self.telemetry.tell(&report::Unreadable::Certificates(error));
             }
         }
         let Some(username) = &self.config.username else { return };
@@ -125,10 +122,7 @@ impl LinkTask {
                 eventloop.options.set_credentials(username.as_str(), password.expose_secret());
             }
             Err(error) => {
-                if let Some(times) = self.telemetry.count("mqtt_unreadable", "password") {
-                    let remedy = "let the bridge's user read password_file in [mqtt]";
-                    tracing::error!(times, %error, remedy, "The MQTT password cannot be read; the last one is used.");
-                }
+                self.telemetry.tell(&report::Unreadable::Password(error));
             }
         }
     }
@@ -222,10 +216,7 @@ impl LinkTask {
         let publish = Publish::new(message.topic.as_str(), QoS::AtMostOnce, message.payload.clone(), None);
         if publish.size() > self.largest {
             // rumqttc would end the connection for it.
-            if let Some(times) = self.telemetry.count("mqtt_dropped", "too_large") {
-                let (topic, largest) = (message.topic.as_str(), self.largest);
-                tracing::warn!(times, topic, largest, "A message of ours is larger than the broker takes; dropped.");
-            }
+            self.telemetry.tell(&report::Dropped::TooLarge { topic: &message.topic, largest: self.largest });
             return true;
         }
         let retain = message.retain && self.retains;
@@ -261,21 +252,14 @@ impl LinkTask {
             said.and_then(|said| said.max_packet_size).map_or(usize::MAX, |it| it.try_into().unwrap_or(usize::MAX));
         self.retains = said.and_then(|said| said.retain_available) != Some(0);
         if !self.retains {
-            self.retains_nothing();
-        }
-    }
-
-    fn retains_nothing(&self) {
-        if let Some(times) = self.telemetry.count("mqtt_limited", "retain") {
-            let remedy =
-                "allow retained messages in the broker, or do without status and states for those who subscribe later";
-            tracing::warn!(times, remedy, "The broker retains nothing; publishing without retain.");
+            self.telemetry.tell(&report::RetainsNothing);
         }
     }
 
     fn up(&mut self, ack: &ConnAck) {
         self.epoch += 1;
         self.connected = Some(self.clock.real());
+        self.telemetry.end(report::LOGIN_REFUSED, None);
         let wanted = match self.config.session {
             Session::Persistent { expiry } => expiry,
             Session::Clean => Duration::ZERO,
@@ -296,21 +280,17 @@ impl LinkTask {
         let codes = self.config.filters.iter().zip(&ack.return_codes);
         let refused: Vec<_> = codes.filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_))).collect();
         if refused.is_empty() {
-            return;
+            return self.telemetry.end(report::SUBSCRIPTIONS_REFUSED, None);
         }
-        if let Some(times) = self.telemetry.count("mqtt_subscribe", "refused") {
-            let remedy = "let the bridge's MQTT user read these topics in the broker's access control";
-            tracing::error!(times, ?refused, remedy, "The broker refuses subscriptions.");
-        }
+        let refused = report::SubscriptionsRefused { refused };
+        self.telemetry.tell(&refused);
+        self.telemetry.raise(refused.alarm());
     }
 
     fn publish(&self, publish: Publish) {
         let token = (publish.qos == QoS::AtLeastOnce).then_some(AckToken { epoch: self.epoch, pkid: publish.pkid });
         if token.is_none() && self.waiting.is_full_for(publish.topic.len() + publish.payload.len()) {
-            if let Some(times) = self.telemetry.count("mqtt_dropped", "queue_full") {
-                tracing::warn!(times, "Messages at QoS 0 dropped: they come faster than they can be handled.");
-            }
-            return;
+            return self.telemetry.tell(&report::Dropped::QueueFull);
         }
         let expiry = publish.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
         self.tell(Event::Publish(Incoming {
@@ -337,38 +317,18 @@ impl LinkTask {
         }
         if connect::refuses_retained(error) {
             self.retains = false; // the next CONNECT asks for less
-            self.retains_nothing();
+            self.telemetry.tell(&report::RetainsNothing);
         }
         let cause = connect::cause(error);
-        self.log(error, cause);
+        self.telemetry.tell(&report::Lost { config: &self.config, error, cause });
+        if cause == Cause::LoginRefused {
+            self.telemetry.raise(report::login_refused());
+        }
         let verdict = self.losses.judge(cause, lasted, fastrand::f64());
         if verdict.taken_over {
-            self.taken_over();
+            self.telemetry.tell(&report::TakenOver { client_id: &self.config.client_id });
         }
         verdict.wait
-    }
-
-    fn taken_over(&self) {
-        if let Some(times) = self.telemetry.count("mqtt_lost", "taken_over") {
-            tracing::error!(
-                times,
-                client_id = self.config.client_id,
-                remedy = "give each bridge a client_id of its own in [mqtt]",
-                "Another client uses our client id: the broker ends one connection for the other."
-            );
-        }
-    }
-
-    fn log(&self, error: &ConnectionError, cause: Cause) {
-        let (host, port) = (self.config.host.as_str(), self.config.port);
-        let Some(times) = self.telemetry.count("mqtt_lost", cause.name()) else { return };
-        match cause {
-            Cause::LoginRefused => tracing::error!(
-                host, port, times, %error, remedy = "check username and password in [mqtt], and the broker's user list",
-                "The broker refuses the login."
-            ),
-            _ => tracing::warn!(host, port, times, %error, "MQTT connection lost, or not to be had; trying again."),
-        }
     }
 
     /// Waits before the next attempt; commands are served meanwhile. `false`: stop.

@@ -1,153 +1,70 @@
-//! A pure model of presence in one tenant: sessions, fade, expiry, aggregation; the token endpoint; throttling.
+//! A pure model of presence in one tenant: sessions, fade, expiry, aggregation; token and identity endpoints; throttling.
 //!
-//! Time is an argument, in milliseconds on a virtual clock; the lifetimes of tokens alone are real ([`At`]). Every rule is Microsoft's documentation (D), observed by users
-//! (O) or assumed (A); the bodies of refusals stand in `errors` with their mark, so that a capture of the real service
-//! can replace an assumption. Nothing here shares code with the bridge: it could not judge it otherwise.
+//! Time is an argument, in milliseconds on a virtual clock; the lifetimes of tokens alone are real ([`At`]). What Graph is
+//! taken to do stands in one table, each row with what it rests on: [`assumptions`]. Nothing here shares code with the
+//! bridge: it could not judge it otherwise.
 
-mod errors;
+mod assertion;
+mod assumptions;
+mod batch;
+mod context;
+mod control;
+mod dice;
+mod encoding;
+mod evidence;
 mod faults;
 mod front;
+mod managed;
+mod presence;
+mod routes;
 mod session;
+mod settings;
+mod throttle;
 mod token;
+mod wire;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use serde_json::Value;
+
+pub use self::assumptions::{Basis, Row, assumptions};
+use self::dice::Dice;
+pub use self::evidence::{Entry, Metrics};
 pub use self::faults::{Fault, Match, What};
 pub use self::session::Shown;
-use self::session::{Sessions, parse_pair};
+use self::session::{Key, Sessions, parse_pair};
+pub use self::settings::{
+    App, Cloud, Federated, Kind, Person, Profile, Settings, Switches, Times, Trusted, Unsupported,
+};
+pub use self::wire::{At, Delivery, Reply, Request, Response};
 
-/// Graph counts calls in windows of this length (algorithm A).
-const WINDOW_MS: u64 = 30_000;
-
-/// The tenant and its one application.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Directory id.
-    pub tenant_id: String,
-    /// The application's id; also its session id.
-    pub client_id: String,
-    /// Secrets that are accepted now; one that begins with `expired:` is known but expired.
-    pub secrets: Vec<String>,
-    /// Application permissions of the application.
-    pub roles: Vec<String>,
-    /// Object ids of the people, lower case.
-    pub users: Vec<String>,
-    /// Calls to presence in 30 s (D: 1,500, and 10,000 on a newer page).
-    pub limit: u32,
-    /// Lifetime of tokens, seconds (D).
-    pub token_ttl: u64,
-}
-
-impl Settings {
-    /// A tenant with these people and sensible ids.
-    #[must_use]
-    pub fn for_users(users: impl IntoIterator<Item = String>) -> Self {
-        Settings {
-            tenant_id: "aaaaaaaa-0000-4000-8000-000000000001".to_owned(),
-            client_id: "bbbbbbbb-0000-4000-8000-000000000002".to_owned(),
-            secrets: vec!["sandbox-secret".to_owned()],
-            roles: vec!["Presence.ReadWrite.All".to_owned()],
-            users: users.into_iter().map(|user| user.to_lowercase()).collect(),
-            limit: 1500,
-            token_ttl: 3599,
-        }
-    }
-}
-
-/// When a request arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct At {
-    /// On the virtual clock, for everything that Graph does, milliseconds.
-    pub virtual_ms: u64,
-    /// The virtual wall clock, for dates in answers, milliseconds since the epoch.
-    pub wall_ms: i64,
-    /// The real wall clock, for the lifetimes of tokens, milliseconds since the epoch: clients keep tokens by their own
-    /// clocks, which do not run faster.
-    pub real_ms: i64,
-}
-
-/// A request, as far as it matters.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// `http` or `https`.
-    pub scheme: String,
-    /// `GET`, `POST`.
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// The `Authorization` header.
-    pub authorization: Option<String>,
-    /// The `Content-Type` header.
-    pub content_type: Option<String>,
-    /// The `client-request-id` header.
-    pub client_request_id: Option<String>,
-    /// The `Host` header.
-    pub host: String,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// An answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Response {
-    /// HTTP status.
-    pub status: u16,
-    /// Headers beside those of the transport.
-    pub headers: Vec<(String, String)>,
-    /// The body; empty without content type.
-    pub body: String,
-}
-
-/// How the answer travels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Delivery {
-    /// As it should.
-    #[default]
-    Answer,
-    /// After this time.
-    Late(Duration),
-    /// Never: the connection is closed instead.
-    Reset,
-}
-
-/// An answer and how it travels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// What Graph would say.
-    pub response: Response,
-    /// Whether it arrives.
-    pub delivery: Delivery,
-}
-
-/// One request as the evidence keeps it: never a secret, never a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When it arrived.
-    pub at_ms: u64,
-    /// `setPresence`, `clearPresence`, `token`, or the path.
-    pub what: String,
-    /// The person.
-    pub user: String,
-    /// `availability/activity`, for a set.
-    pub pair: Option<String>,
-    /// The status that was answered.
-    pub status: u16,
-    /// Whether the answer was sent at all.
-    pub answered: bool,
-}
+/// The first application's session.
+const FIRST: Key = 0;
 
 /// The tenant.
 #[derive(Debug)]
 pub struct Tenant {
     settings: Settings,
+    /// What a reset goes back to.
+    initial: Settings,
+    /// The people of the settings, to be asked quickly; `None` after a change of these.
+    known: Option<HashSet<String>>,
     sessions: HashMap<String, Sessions>,
+    /// Sessions as they were before each write of the last minutes, with the time until which they were so.
+    history: HashMap<String, VecDeque<(u64, Sessions)>>,
+    /// Session ids by their keys.
+    session_ids: Vec<String>,
+    sequences: HashMap<String, (u64, Shown)>,
     tokens: HashMap<String, token::Grant>,
-    window: (u64, u32),
-    faults: Vec<Fault>,
+    counts: HashMap<usize, throttle::Count>,
+    told: HashMap<usize, evidence::Told>,
+    faults: Vec<faults::Waiting>,
     /// Writes that a fault holds back, by the time at which they land.
     landing: BTreeMap<(u64, u64), Landing>,
     log: Vec<Entry>,
+    metrics: Metrics,
+    dice: Dice,
     serial: u64,
 }
 
@@ -157,10 +74,12 @@ struct Landing {
     write: Write,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Write {
-    Set { pair: Shown, expires_in_ms: u64 },
-    Clear,
+    Set { key: Key, pair: Shown, expires_in_ms: u64 },
+    Clear { key: Key },
+    Prefer { pair: Option<Shown>, expires_in_ms: u64 },
+    Status { message: Value, ends: Option<i64> },
 }
 
 impl Tenant {
@@ -168,107 +87,143 @@ impl Tenant {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Tenant {
-            settings,
+            initial: settings.clone(),
+            known: None,
             sessions: HashMap::new(),
+            history: HashMap::new(),
+            session_ids: vec![settings.client_id.to_lowercase()],
+            sequences: HashMap::new(),
             tokens: HashMap::new(),
-            window: (0, 0),
+            counts: HashMap::new(),
+            told: HashMap::new(),
             faults: Vec::new(),
             landing: BTreeMap::new(),
             log: Vec::new(),
+            metrics: Metrics::default(),
+            dice: Dice::new(settings.seed),
             serial: 0,
+            settings,
         }
     }
 
     /// Settings, to change them while it runs: roles, secrets, limits.
     pub fn settings(&mut self) -> &mut Settings {
+        self.known = None;
         &mut self.settings
     }
 
     /// Adds a fault for the next calls that match.
     pub fn fault(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        self.fault_sometimes(fault, 1.0);
     }
 
-    /// Every request so far.
-    #[must_use]
-    pub fn log(&self) -> &[Entry] {
-        &self.log
+    /// Adds a fault that each call that matches meets with this probability.
+    pub fn fault_sometimes(&mut self, fault: Fault, probability: f64) {
+        self.faults.push(faults::Waiting { fault, probability });
     }
 
-    /// The calls of a kind for a person that were applied or refused: `setPresence`, `clearPresence`.
+    /// Whether a fault still waits for its call.
     #[must_use]
-    pub fn calls(&self, user: &str, what: &str) -> Vec<&Entry> {
-        self.log.iter().filter(|entry| entry.user == user && entry.what == what).collect()
+    pub fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
     }
 
     /// What a colleague sees: availability and activity, aggregated over all sessions.
     pub fn seen(&mut self, now_ms: u64, user: &str) -> Shown {
         self.land(now_ms);
-        self.sessions.get(user).map_or_else(Shown::offline, |sessions| sessions.seen(now_ms))
+        self.sessions.get(user).map_or_else(Shown::offline, |sessions| sessions.seen(now_ms, &self.settings.times))
     }
 
-    /// Our application's session, as Graph holds it: the pair as set, and until when.
+    /// What a colleague's Teams client shows: it looks every four minutes only.
+    pub fn teams_view(&mut self, now_ms: u64, user: &str) -> Shown {
+        self.land(now_ms);
+        self.seen_at(now_ms - now_ms % self.settings.times.teams_poll_ms.max(1), user)
+    }
+
+    /// What a read answers: what was so a while ago, if Graph is slow to tell.
+    fn read_back(&mut self, now_ms: u64, user: &str) -> Shown {
+        self.land(now_ms);
+        self.seen_at(now_ms.saturating_sub(self.settings.switches.propagation_delay_ms), user)
+    }
+
+    /// What was seen at an instant of the last minutes.
+    fn seen_at(&self, then_ms: u64, user: &str) -> Shown {
+        let before = self.history.get(user).and_then(|past| past.iter().find(|(until_ms, _)| then_ms < *until_ms));
+        let then = before.map(|(_, sessions)| sessions).or_else(|| self.sessions.get(user));
+        then.map_or_else(Shown::offline, |sessions| sessions.seen(then_ms, &self.settings.times))
+    }
+
+    /// The first application's session, as Graph holds it: the pair as set, and until when.
     pub fn session(&mut self, now_ms: u64, user: &str) -> Option<(Shown, u64)> {
         self.land(now_ms);
-        self.sessions.get(user).and_then(|sessions| sessions.ours(now_ms))
+        self.sessions.get(user).and_then(|sessions| sessions.of(now_ms, FIRST))
     }
 
     /// Opens a Teams client of the person that says `pair` (`Available/Available`), or closes it.
     pub fn client(&mut self, user: &str, pair: Option<&str>) {
-        let pair = pair.and_then(|pair| pair.split_once('/')).map(|(a, b)| Shown::new(a, b));
-        self.sessions.entry(user.to_owned()).or_default().client(pair);
+        let pair = pair.and_then(|pair| pair.split_once('/')).map(Shown::of);
+        // As if it had always been there: of two equals an application's session is the newer.
+        self.sessions.entry(user.to_owned()).or_default().client(0, "", pair);
     }
 
     /// The person chooses a status by hand, or gives that up: it wins over every session while there is one.
     pub fn prefer(&mut self, user: &str, pair: Option<&str>) {
-        let pair = pair.and_then(|pair| pair.split_once('/')).map(|(a, b)| Shown::new(a, b));
-        self.sessions.entry(user.to_owned()).or_default().prefer(pair);
+        let pair = pair.and_then(|pair| pair.split_once('/')).map(Shown::of);
+        self.sessions.entry(user.to_owned()).or_default().prefer(pair, u64::MAX);
     }
 
-    /// `setPresence` as if it had been asked for and accepted: for simulations without HTTP. `false`: not a settable pair.
+    /// `setPresence` as if the first application had asked for it and been accepted: for simulations without HTTP. `false`:
+    /// not a settable pair.
     pub fn set(&mut self, now_ms: u64, user: &str, availability: &str, activity: &str, expires_in: Duration) -> bool {
         self.land(now_ms);
-        let Some(pair) = parse_pair(availability, activity) else { return false };
+        let Some(pair) = parse_pair(&assumptions::PAIRS, availability, activity) else { return false };
         let expires_in_ms = u64::try_from(expires_in.as_millis()).unwrap_or(u64::MAX);
-        self.apply(now_ms, user, &Write::Set { pair, expires_in_ms });
+        self.apply(now_ms, user, &Write::Set { key: FIRST, pair, expires_in_ms });
         true
     }
 
-    /// `clearPresence` as if it had been asked for and accepted. `false`: there was no session.
+    /// `clearPresence` as if the first application had asked for it and been accepted. `false`: there was no session.
     pub fn clear(&mut self, now_ms: u64, user: &str) -> bool {
         self.land(now_ms);
-        self.apply(now_ms, user, &Write::Clear)
+        self.apply(now_ms, user, &Write::Clear { key: FIRST })
     }
 
-    /// A request arrives.
-    pub fn handle(&mut self, at: At, request: &Request) -> Reply {
-        self.land(at.virtual_ms);
-        self.serial += 1;
-        let mut context = front::Context::new(at, self.serial, request);
-        let route = front::route(request);
-        let fault = faults::take(&mut self.faults, &route);
-        let mut reply = self.answer(&mut context, &route, fault.as_ref());
-        reply.response.headers.push(("Date".to_owned(), front::http_date(at.wall_ms)));
-        self.log.push(Entry {
-            at_ms: at.virtual_ms,
-            what: route.name().to_owned(),
-            user: route.user().to_owned(),
-            pair: context.pair.take(),
-            status: reply.response.status,
-            answered: reply.delivery != Delivery::Reset,
-        });
-        reply
+    /// A write that came over the wire: what was before it is remembered for those who see late.
+    fn write(&mut self, now_ms: u64, user: &str, write: &Write) -> bool {
+        self.remember(now_ms, user);
+        self.apply(now_ms, user, write)
     }
 
     fn apply(&mut self, now_ms: u64, user: &str, write: &Write) -> bool {
         let sessions = self.sessions.entry(user.to_owned()).or_default();
         match write {
-            Write::Set { pair, expires_in_ms } => {
-                sessions.set(now_ms, pair.clone(), *expires_in_ms);
-                true
+            Write::Set { key, pair, expires_in_ms } => {
+                let before = sessions.set(now_ms, *key, pair.clone(), *expires_in_ms);
+                self.observe_set(now_ms, pair, before);
             }
-            Write::Clear => sessions.clear(now_ms),
+            Write::Clear { key } => return sessions.clear(now_ms, *key),
+            Write::Prefer { pair, expires_in_ms } => {
+                sessions.prefer(pair.clone(), now_ms.saturating_add(*expires_in_ms));
+            }
+            Write::Status { message, ends } => sessions.status_message = Some((message.clone(), *ends)),
         }
+        true
+    }
+
+    /// Keeps what is, before it changes, for as long as somebody may still see it.
+    fn remember(&mut self, now_ms: u64, user: &str) {
+        let longest = self.settings.switches.propagation_delay_ms.max(self.settings.times.teams_poll_ms);
+        let now = self.sessions.get(user).cloned().unwrap_or_default();
+        let past = self.history.entry(user.to_owned()).or_default();
+        while past.front().is_some_and(|(until_ms, _)| until_ms.saturating_add(longest) < now_ms) {
+            past.pop_front();
+        }
+        past.push_back((now_ms, now));
+    }
+
+    /// A fault holds a write back.
+    fn land_later(&mut self, at_ms: u64, user: &str, write: Write) {
+        self.landing.insert((at_ms, self.serial), Landing { user: user.to_owned(), write });
     }
 
     /// Applies what a fault held back.
@@ -277,18 +232,38 @@ impl Tenant {
             && entry.key().0 <= now_ms
         {
             let ((at_ms, _), landing) = entry.remove_entry();
-            self.apply(at_ms, &landing.user, &landing.write);
+            self.write(at_ms, &landing.user, &landing.write);
         }
     }
 
-    /// One more call in the window; how long to wait if that is too many. Throttled calls count too (D).
-    fn count(&mut self, now_ms: u64) -> Option<u64> {
-        let window = now_ms / WINDOW_MS;
-        if self.window.0 != window {
-            self.window = (window, 0);
-        }
-        self.window.1 += 1;
-        let left_ms = (window + 1) * WINDOW_MS - now_ms;
-        (self.window.1 > self.settings.limit).then_some(left_ms.div_ceil(1000).max(1))
+    /// Whether somebody is one of the tenant's people, by object id in lower case.
+    fn knows(&mut self, user: &str) -> bool {
+        let known = self.known.get_or_insert_with(|| self.settings.users.iter().map(|id| id.to_lowercase()).collect());
+        known.contains(user) || self.settings.switches.anybody && is_guid(user)
     }
+
+    /// The key of a session id, known or new.
+    fn key_of(&mut self, session_id: &str) -> Key {
+        let session_id = session_id.to_lowercase();
+        let place = self.session_ids.iter().position(|known| *known == session_id).unwrap_or_else(|| {
+            self.session_ids.push(session_id);
+            self.session_ids.len() - 1
+        });
+        Key::try_from(place).unwrap_or(Key::MAX)
+    }
+
+    /// A version stamp that grows with each change that somebody saw, and sorts as text.
+    fn sequence(&mut self, user: &str, shown: &Shown) -> String {
+        let (number, last) = self.sequences.entry(user.to_owned()).or_insert_with(|| (1, shown.clone()));
+        if assumptions::SEQUENCE_GROWS && last != shown {
+            *number += 1;
+            last.clone_from(shown);
+        }
+        format!("A{number:012}")
+    }
+}
+
+fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }

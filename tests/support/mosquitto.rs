@@ -94,6 +94,19 @@ impl Mosquitto {
     }
 }
 
+impl Mosquitto {
+    /// Many payloads to one topic, over one connection.
+    pub fn publish_lines(&self, topic: &str, lines: &str) {
+        let mut child = Command::new(program("mosquitto_pub").unwrap())
+            .args(["-V", "5", "-q", "1", "-p", &self.port.to_string(), "-t", topic, "-l"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "mosquitto_pub {topic}");
+    }
+}
+
 impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.kill();

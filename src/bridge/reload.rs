@@ -1,0 +1,358 @@
+//! Takes up changes of the configuration while the bridge runs: who is listed, by which names, signals and rules. All or
+//! nothing: a file that is wrong anywhere changes nothing, and an alarm says why.
+//!
+//! Files are looked at every second rather than watched: that works on every file system, also where a file is replaced,
+//! or is a link into a volume that somebody else mounts. A file counts as changed when it has not changed any more for a
+//! second, so that one that is still being written is not taken for one that lists fewer people.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+
+use super::lookup::Lookups;
+use crate::clock::Clock;
+use crate::config::{Config, Names, PeopleSection, Problems};
+use crate::graph::Graph;
+use crate::presence::{Mono, ObjectId, Plan};
+use crate::telemetry::{AlarmText, Event, Telemetry};
+
+const LOOK: Duration = Duration::from_secs(1);
+/// What was refused may be right by now without having changed: a file that it names is back.
+const AGAIN: Duration = Duration::from_secs(10);
+const ALARM: &str = "configuration_refused";
+/// As many problems as an alarm shows; `check` shows all.
+const SHOWN: usize = 3;
+
+/// What there is to know for the loop.
+#[derive(Debug)]
+pub enum News {
+    /// A new plan, and how its people are listed.
+    Plan(Arc<Plan>, Box<PeopleSection>),
+    /// User names are being looked up at Graph, or no longer: so many calls a second are not the core's.
+    Lookups(f64),
+}
+
+/// A configuration on disk, and what of it runs.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    tenant: ObjectId,
+    people: PeopleSection,
+    filters: Vec<String>,
+    fixed: [(&'static str, String); 5],
+}
+
+impl Source {
+    /// The file that `config` was read from.
+    #[must_use]
+    pub fn new(path: &Path, config: &Config) -> Self {
+        Source {
+            path: path.to_owned(),
+            tenant: config.graph.tenant_id,
+            people: config.people.clone(),
+            filters: config.plan.rules.filters(),
+            fixed: fixed(config),
+        }
+    }
+
+    /// How its people are listed.
+    #[must_use]
+    pub fn people(&self) -> &PeopleSection {
+        &self.people
+    }
+}
+
+/// What needs a restart. Secrets have no words here, and need none: they are read at each use.
+fn fixed(config: &Config) -> [(&'static str, String); 5] {
+    [
+        ("[graph]", format!("{:?}", config.graph)),
+        ("[mqtt]", format!("{:?} {}", config.mqtt, config.topic_prefix)),
+        ("[admin]", format!("{:?}", config.admin)),
+        ("[log]", format!("{:?}", config.log)),
+        ("presence.on_stop", format!("{:?}", config.on_stop)),
+    ]
+}
+
+/// Starts the task that looks. It ends when nobody takes its news any more. `hangups`: look now, whatever the files say.
+#[must_use]
+pub fn start(
+    source: Source,
+    graph: Option<Graph>,
+    clock: Clock,
+    telemetry: Telemetry,
+    hangups: mpsc::Receiver<()>,
+) -> mpsc::Receiver<News> {
+    let (news, receiver) = mpsc::channel(4);
+    let names = source.people.resolve_names.then(|| Names::load(&source.people.state_dir, source.tenant));
+    let lookups = Lookups::new(graph, clock.clone(), telemetry.clone());
+    let stamps = stamps(&source);
+    let watcher = Watcher {
+        source,
+        names,
+        lookups,
+        clock,
+        telemetry,
+        news,
+        taken: stamps,
+        seen: stamps,
+        fresh: false,
+        shares: false,
+        refused: None,
+    };
+    tokio::spawn(watcher.run(hangups));
+    receiver
+}
+
+struct Watcher {
+    source: Source,
+    /// Once user names are used.
+    names: Option<Names>,
+    lookups: Lookups,
+    clock: Clock,
+    telemetry: Telemetry,
+    news: mpsc::Sender<News>,
+    /// What the files were when they were last read, and when they were last looked at.
+    taken: Stamps,
+    seen: Stamps,
+    /// Something was learnt of names that the plan does not have yet.
+    fresh: bool,
+    /// Whether a part of the rate is taken off the core's for lookups.
+    shares: bool,
+    /// What is wrong with the configuration on disk, and when that was last found (real time).
+    refused: Option<(String, Mono)>,
+}
+
+/// Of the configuration and of the people file: when written, how long, which.
+type Stamps = [Option<(SystemTime, u64, u64)>; 2];
+
+fn stamps(source: &Source) -> Stamps {
+    use std::os::unix::fs::MetadataExt;
+    let stamp = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.modified().ok()?, found.len(), found.ino()))
+    };
+    [stamp(&source.path), source.people.file.as_deref().and_then(stamp)]
+}
+
+impl Watcher {
+    async fn run(mut self, mut hangups: mpsc::Receiver<()>) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.schedule();
+        loop {
+            tokio::select! {
+                () = self.news.closed() => return,
+                _ = looks.tick() => self.look().await,
+                Some(()) = hangups.recv() => self.read().await,
+                () = self.lookups.turn() => self.ask().await,
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let now = stamps(&self.source);
+        let settled = now == std::mem::replace(&mut self.seen, now);
+        let real = self.clock.real();
+        let again = self.refused.as_ref().is_some_and(|(_, when)| real.since(*when) >= AGAIN);
+        if settled && (now != self.taken || again) {
+            self.read().await;
+        }
+        if self.lookups.is_time_to_schedule() {
+            self.schedule();
+        }
+    }
+
+    /// Reads the files, and takes them up if they are right.
+    async fn read(&mut self) {
+        self.taken = stamps(&self.source);
+        let file = self.source.people.file.clone();
+        self.load_and_take().await;
+        if self.refused.is_none() {
+            self.lookups.try_unknown_again();
+            self.schedule();
+        }
+        if self.source.people.file != file {
+            self.taken = stamps(&self.source);
+            self.seen = self.taken;
+        }
+    }
+
+    async fn load_and_take(&mut self) {
+        match self.load().await {
+            Ok(config) => self.take(config).await,
+            Err(problems) => self.refuse(&Refused::of(&problems)),
+        }
+    }
+
+    /// A hundred thousand people take a while to read: not on the threads that serve sockets.
+    async fn load(&self) -> Result<Box<Config>, Problems> {
+        let (path, names) = (self.source.path.clone(), self.names.clone());
+        let read = move || Config::load_with(&path, names.as_ref()).map(Box::new);
+        match tokio::task::spawn_blocking(read).await {
+            Ok(read) => read,
+            // It panicked, and that ends the process; or the process ends anyway.
+            Err(_) => Err(Problems { file: self.source.path.display().to_string(), problems: Vec::new() }),
+        }
+    }
+
+    async fn take(&mut self, config: Box<Config>) {
+        if config.graph.tenant_id != self.source.tenant {
+            return self.refuse(&Refused::of_words("tenant_id in [graph] is another: restart the bridge for that"));
+        }
+        if config.plan.rules.filters() != self.source.filters {
+            let words =
+                "the topics to subscribe to are others, by [[rule]] or topic_prefix: restart the bridge for that";
+            return self.refuse(&Refused::of_words(words));
+        }
+        let fixed = fixed(&config).into_iter().zip(&self.source.fixed);
+        let later: Vec<&str> = fixed.filter(|(new, old)| new != *old).map(|((name, _), _)| name).collect();
+        let Config { plan, people, .. } = *config;
+        self.telemetry.tell(&Taken { people: plan.people.len(), waiting: people.waiting.len(), later });
+        self.telemetry.end(ALARM, None);
+        self.refused = None;
+        self.source.people = people;
+        if self.source.people.resolve_names && self.names.is_none() {
+            self.names = Some(Names::load(&self.source.people.state_dir, self.source.tenant));
+        }
+        let people = Box::new(self.source.people.clone());
+        drop(self.news.send(News::Plan(Arc::new(plan), people)).await); // nobody listens: the stop is on its way
+        self.schedule();
+    }
+
+    fn refuse(&mut self, refused: &Refused) {
+        let known = self.refused.replace((refused.why.clone(), self.clock.real()));
+        if known.is_some_and(|(why, _)| why == refused.why) {
+            return;
+        }
+        self.telemetry.tell(refused);
+        let remedy = format!(
+            "the configuration on disk is not taken up, the last good one stays in force: {}; mend it, `presence-bridge check` \
+             names every problem",
+            refused.why
+        );
+        self.telemetry.raise(AlarmText { name: ALARM, about: None, remedy: remedy.into() });
+    }
+
+    /// Who has to be looked up, now that the list is another or time has passed.
+    fn schedule(&mut self) {
+        if let Some(names) = &self.names {
+            self.lookups.schedule(&self.source.people, names);
+        }
+    }
+
+    /// One user name is looked up; when that is through, or every half a minute, what was learnt is taken up.
+    async fn ask(&mut self) {
+        self.share(true).await;
+        let Some(names) = &mut self.names else { return };
+        self.fresh |= self.lookups.ask(names).await;
+        if self.lookups.is_idle() || self.fresh && self.lookups.is_time_to_tell() {
+            self.keep().await;
+            if std::mem::take(&mut self.fresh) {
+                self.load_and_take().await;
+            }
+        }
+        if self.lookups.rests() {
+            self.share(false).await;
+        }
+    }
+
+    /// While names are looked up, the core is told to leave room for it.
+    async fn share(&mut self, shares: bool) {
+        if self.shares != shares {
+            self.shares = shares;
+            let rate = if shares { self.lookups.rate() } else { 0.0 };
+            drop(self.news.send(News::Lookups(rate)).await);
+        }
+    }
+
+    /// Writes what is known of names to disk.
+    async fn keep(&mut self) {
+        let Some(names) = &mut self.names else { return };
+        names.retain(self.source.people.user_names.iter().map(|name| &**name));
+        let (names, dir, tenant) = (names.clone(), self.source.people.state_dir.clone(), self.source.tenant);
+        let saved = tokio::task::spawn_blocking(move || names.save(&dir, tenant)).await;
+        if let Ok(Err(error)) = saved {
+            self.telemetry.tell(&Unsaved { error });
+        }
+    }
+}
+
+/// A configuration was taken up.
+struct Taken {
+    people: usize,
+    waiting: usize,
+    later: Vec<&'static str>,
+}
+
+impl Event for Taken {
+    const NAME: &'static str = "reload";
+
+    fn reason(&self) -> &'static str {
+        "taken"
+    }
+
+    fn log(&self, _: Option<u64>) {
+        let &Taken { people, waiting, .. } = self;
+        tracing::info!(people, waiting, "Configuration taken up.");
+        if !self.later.is_empty() {
+            let sections = self.later.join(", ");
+            tracing::warn!(sections, "Changes there need a restart; people, devices, signals and rules were taken up.");
+        }
+    }
+}
+
+/// A configuration was not taken up.
+struct Refused {
+    why: String,
+}
+
+impl Refused {
+    fn of(problems: &Problems) -> Self {
+        let shown =
+            Problems { file: problems.file.clone(), problems: problems.problems.iter().take(SHOWN).cloned().collect() };
+        let lines = shown.to_string();
+        let lines: Vec<&str> = lines.lines().filter(|line| !line.starts_with(' ')).take(shown.problems.len()).collect();
+        let more = problems.problems.len() - shown.problems.len();
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Refused { why: lines.join("; ") + &more }
+    }
+
+    fn of_words(why: &str) -> Self {
+        Refused { why: why.to_owned() }
+    }
+}
+
+impl Event for Refused {
+    const NAME: &'static str = "reload";
+
+    fn reason(&self) -> &'static str {
+        "refused"
+    }
+
+    fn log(&self, _: Option<u64>) {
+        tracing::warn!(why = self.why, "Configuration on disk refused.");
+    }
+}
+
+/// User names could not be kept on disk.
+struct Unsaved {
+    error: String,
+}
+
+impl Event for Unsaved {
+    const NAME: &'static str = "state";
+
+    fn reason(&self) -> &'static str {
+        "names_not_written"
+    }
+
+    fn log(&self, due: Option<u64>) {
+        if let Some(times) = due {
+            let remedy = "let the bridge's user write there, or name another directory as dir in [state]; until then a restart \
+                          looks everybody up again";
+            tracing::warn!(times, error = self.error, remedy, "User names cannot be kept.");
+        }
+    }
+}
