@@ -7,6 +7,7 @@
 mod lookup;
 pub mod metrics;
 mod people;
+mod readback;
 pub mod reload;
 pub mod report;
 mod status;
@@ -71,6 +72,7 @@ pub struct Bridge {
     events: mqtt::Events,
     graph: Option<Graph>,
     calls: JoinSet<Done>,
+    reads: JoinSet<readback::Read>,
     policy: Policy,
     listing: people::Listing,
     news: mpsc::Receiver<reload::News>,
@@ -119,6 +121,7 @@ impl Bridge {
             events,
             graph,
             calls: JoinSet::new(),
+            reads: JoinSet::new(),
             listing: people::Listing::new(section),
             news,
             unpublished: BTreeSet::new(),
@@ -148,6 +151,7 @@ impl Bridge {
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
+                Some(read) = self.reads.join_next() => self.was_read(read),
                 Some(news) = self.news.recv() => self.learn(news),
                 Some(asked) = self.questions.next() => self.answer(asked),
                 () = self.alarms.changed() => {
@@ -229,6 +233,7 @@ impl Bridge {
                 Action::ClearPresence { ticket, person, not_after, .. } => {
                     self.call(ticket, person, Body::Clear, not_after, Cause::Change);
                 }
+                Action::Read { tenant, serial, .. } => self.read(tenant, serial),
                 Action::Journal { .. } => {} // nothing is kept over a restart yet: see ARCHITECTURE.md, "What is absent"
                 Action::Changed { person } => {
                     self.unpublished.insert(Topic::Person(person));

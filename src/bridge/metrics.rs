@@ -16,6 +16,12 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
         "Calls to setPresence and clearPresence, by how they ended.",
         &["accepted", "throttled", "not_sent", "ambiguous", "unauthorised", "forbidden", "no_such_user", "refused"],
     ),
+    ("not_seen", "People whom colleagues saw otherwise than Graph had confirmed.", &["asserted_again", "overridden"]),
+    (
+        "read",
+        "Reads of what colleagues see.",
+        &["answered", "throttled", "not_sent", "ambiguous", "unauthorised", "forbidden", "no_such_user", "refused"],
+    ),
     ("lookup", "User names looked up at Graph.", &["found", "unknown", "not_allowed", "throttled", "failed"]),
     ("reload", "Configurations on disk that changed.", &["taken", "refused"]),
     ("alarm", "Alarms that began.", &[]),
@@ -97,6 +103,7 @@ fn people(bridge: &Bridge, page: &mut Page) {
         ("unknown", census.unknown),
         ("held_unknown", census.held_unknown),
         ("differing", census.differing),
+        ("overridden", census.overridden),
         ("in_flight", census.in_flight),
     ];
     for (state, count) in states {

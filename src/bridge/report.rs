@@ -1,6 +1,6 @@
 //! Notable events of the loop. WARN recovers by itself; ERROR is for somebody to act on.
 
-use crate::graph::{Failure, Sent};
+use crate::graph::{Failure, Sent, Unread};
 use crate::presence::{Alarm, Applied, Cause, Outcome, PersonId, Presence, Reason};
 use crate::telemetry::{AlarmText, Event};
 
@@ -47,6 +47,13 @@ pub fn words_for(alarm: Alarm, label: impl Fn(PersonId) -> String) -> AlarmText 
             "refreshes and changes take 90 % of presence.rate or more, so that sessions stretch up to \
              presence.max_stale_ceiling and outlive a bridge that dies by so much: raise presence.max_stale, set \
              presence.when_free = \"nothing\", or run `presence-bridge check` for what would fit",
+        ),
+        Alarm::ReadRefused(_) => (
+            "read_refused",
+            None,
+            "Graph does not let the application read presence (401 or 403), which presence.verify needs: grant it the \
+             application permission Presence.ReadWrite.All (or Presence.Read.All) with admin consent, or take presence.verify out; presences are set all \
+             the same, and reading is tried again every hour",
         ),
     };
     AlarmText { name, about, remedy: remedy.into() }
@@ -95,6 +102,20 @@ fn shown(topic: &[u8]) -> String {
     shown
 }
 
+/// The name of an outcome in logs and counters.
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Throttled { .. } => "throttled",
+        Outcome::NotSent => "not_sent",
+        Outcome::Ambiguous => "ambiguous",
+        Outcome::Unauthorised => "unauthorised",
+        Outcome::Forbidden { .. } => "forbidden",
+        Outcome::NoSuchUser => "no_such_user",
+        Outcome::Refused => "refused",
+    }
+}
+
 /// A call to Graph ended.
 pub(super) struct CallEnded<'a> {
     pub(super) user: &'a str,
@@ -109,16 +130,7 @@ impl Event for CallEnded<'_> {
     const NAME: &'static str = "call";
 
     fn reason(&self) -> &'static str {
-        match self.sent.outcome {
-            Outcome::Accepted => "accepted",
-            Outcome::Throttled { .. } => "throttled",
-            Outcome::NotSent => "not_sent",
-            Outcome::Ambiguous => "ambiguous",
-            Outcome::Unauthorised => "unauthorised",
-            Outcome::Forbidden { .. } => "forbidden",
-            Outcome::NoSuchUser => "no_such_user",
-            Outcome::Refused => "refused",
-        }
+        outcome(self.sent.outcome)
     }
 
     fn log(&self, due: Option<u64>) {
@@ -128,6 +140,56 @@ impl Event for CallEnded<'_> {
             (Outcome::Accepted, Cause::Refresh) => tracing::debug!(user, to, "Presence refreshed."),
             (Outcome::Accepted, Cause::Change) => tracing::info!(user, from, to, because, "Presence set."),
             _ => failed(user, to, self.reason(), self.sent.failure.as_ref(), due),
+        }
+    }
+}
+
+/// A read of what colleagues see ended.
+pub(super) struct ReadEnded<'a> {
+    pub(super) unread: Option<&'a Unread>,
+    pub(super) people: usize,
+}
+
+impl Event for ReadEnded<'_> {
+    const NAME: &'static str = "read";
+
+    fn reason(&self) -> &'static str {
+        self.unread.map_or("answered", |unread| outcome(unread.why))
+    }
+
+    fn log(&self, due: Option<u64>) {
+        let (reason, people) = (self.reason(), self.people);
+        let (Some(times), Some(unread)) = (due, self.unread) else {
+            return tracing::debug!(reason, people, "Presence read back.");
+        };
+        let (error, request_id) = (unread.failure.error.as_str(), unread.failure.request_id.as_deref());
+        tracing::warn!(reason, people, error, request_id, times, "Presence could not be read back.");
+    }
+}
+
+/// Colleagues see something else than what Graph confirmed.
+pub(super) struct NotSeen<'a> {
+    pub(super) user: &'a str,
+    pub(super) held: &'static str,
+    pub(super) availability: &'a str,
+    pub(super) activity: &'a str,
+    /// It was asserted before, or is more taken: the person's own choice or client.
+    pub(super) overridden: bool,
+}
+
+impl Event for NotSeen<'_> {
+    const NAME: &'static str = "not_seen";
+
+    fn reason(&self) -> &'static str {
+        if self.overridden { "overridden" } else { "asserted_again" }
+    }
+
+    fn log(&self, due: Option<u64>) {
+        let &NotSeen { user, held, availability, activity, overridden } = self;
+        let seen = format!("{availability}/{activity}");
+        match (overridden, due) {
+            (false, Some(times)) => tracing::info!(user, held, seen, times, "Presence not seen; set once more."),
+            _ => tracing::debug!(user, held, seen, overridden, "Presence not seen."),
         }
     }
 }

@@ -89,6 +89,8 @@ pub(super) struct Census {
     pub(super) held_unknown: usize,
     /// What Graph holds is not what is wanted.
     pub(super) differing: usize,
+    /// The person's own choice or client shows something else.
+    pub(super) overridden: usize,
     pub(super) in_flight: usize,
     pub(super) waiting: BTreeMap<&'static str, usize>,
 }
@@ -142,6 +144,7 @@ impl Bridge {
             *census.wanted.entry(view.wanted().map_or("none", |pair| pair.as_str())).or_default() += 1;
             census.held_unknown += usize::from(view.held() == Held::Unknown);
             census.differing += usize::from(differs(&view));
+            census.overridden += usize::from(matches!(view.seen(), Some(Err(_))));
             census.in_flight += usize::from(view.in_flight());
             if let Some((why, _)) = view.waiting() {
                 *census.waiting.entry(waiting(why)).or_default() += 1;
@@ -186,6 +189,7 @@ impl Bridge {
                 "wanted": census.wanted,
                 "held_unknown": census.held_unknown,
                 "differing": census.differing,
+                "overridden": census.overridden,
                 "in_flight": census.in_flight,
                 "waiting": census.waiting,
             },
@@ -226,6 +230,7 @@ impl Bridge {
                 Held::Pair { lapses, .. } => Some(on_wall(lapses)),
                 Held::Unknown | Held::Nothing => None,
             },
+            "seen": view.seen().map(|seen| seen.map_or_else(str::to_owned, |pair| pair.as_str().to_owned())),
             "in_flight": view.in_flight(),
             "waiting": view.waiting().map(|(why, until)| json!({ "why": waiting(why), "until": on_wall(until) })),
             "shares": shares.collect::<Vec<_>>(),
@@ -275,6 +280,9 @@ impl Bridge {
                 (true, _) => " Not sent at present: Graph asked to be left alone, the gate is shut for everybody.",
                 (false, false) => " It waits for its turn.",
             };
+        }
+        if let Some(Err(instead)) = view.seen() {
+            why += &format!(" Colleagues see {instead}: a choice or client of the person's own overrides it.");
         }
         if self.connected_since.is_none() {
             why += " The broker cannot be heard.";

@@ -27,6 +27,7 @@ pub(super) fn person(view: &View<'_>, now: Now) -> String {
             Held::Nothing => None,
             held => Some(self::held(held)),
         },
+        "seen": view.seen().map(|seen| seen.map_or_else(str::to_owned, |pair| pair.as_str().to_owned())),
         "because": view.because().map(|share| name(&share)),
         "since": view.because().map(|share| rfc3339(share.since)),
         "on": on.iter().map(name).collect::<Vec<_>>(),

@@ -144,6 +144,7 @@ fn people(people: &Value) -> String {
         ("without_id", "without an object id yet"),
         ("leaving", "no longer listed and not yet cleared"),
         ("differing", "not yet as wanted at Graph"),
+        ("overridden", "overridden by a choice or client of their own"),
         ("in_flight", "being called"),
     ] {
         if people[key].as_u64().is_some_and(|count| count > 0) {

@@ -234,6 +234,8 @@ pub(super) fn presence(root: &Section<'_, '_>) -> (Policy, OnStop) {
         policy.trust_until = section.flag("trust_until", policy.trust_until);
         let ceiling = section.span("max_stale_ceiling", policy.max_stale, policy.max_stale..4 * HOUR);
         policy.max_stale_ceiling = Some(ceiling).filter(|&ceiling| ceiling > policy.max_stale);
+        let verify = section.span("verify", Duration::ZERO, MINUTE..24 * HOUR);
+        policy.verify = Some(verify).filter(|verify| !verify.is_zero());
         policy.rate = section.number("rate", policy.rate, 1.0..320.0);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u32")]
         let burst = section.number("burst", f64::from(policy.burst), 1.0..400.0) as u32;

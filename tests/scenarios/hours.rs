@@ -80,3 +80,28 @@ async fn s14_ten_minutes_dead_and_back_with_what_the_broker_kept() {
     until("it says so", || again.log().contains("Presence set.")).await;
     assert_eq!(world.tenant().metrics().inside_retry_after, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s15_read_back_tells_a_choice_by_hand_from_a_loss() {
+    let world = World::new(3, 60).await;
+    let bridge = world.bridge("verify = \"1m\"").await;
+    for phone in ["phone/1001", "phone/1002", "phone/1003"] {
+        world.retain(phone, "INUSE").await;
+    }
+    for number in 1..=3 {
+        world.see(number, "Busy/InACall").await;
+    }
+    // p1 is left alone, p2 chooses something by hand, p3's session is lost at Graph.
+    world.tenant().prefer(&person(2), Some("Available/Available"));
+    let now = world.now_ms();
+    world.tenant().clear(now, &person(3));
+    let reads = || world.tenant().log().iter().filter(|entry| entry.what == "getPresencesByUserId").count();
+    let before = reads();
+    until("three rounds are read", || reads() >= before + 3).await;
+    world.see(3, "Busy/InACall").await;
+    until("the choice is known for one", || bridge.log().contains("overridden=true")).await;
+    assert_eq!(world.seen(2), "Available/Available", "what somebody chose is theirs");
+    let log = bridge.log();
+    assert!(log.contains("Presence not seen; set once more."), "{log}");
+    assert!(!log.contains("ERROR"), "no fault: {log}");
+}

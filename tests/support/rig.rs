@@ -331,8 +331,13 @@ impl Rig {
         if let Some(refusal) = self.refuses_reads {
             return self.core.handle_read(self.now, tenant, serial, Err(refusal));
         }
-        let seen: Vec<_> =
-            people.into_iter().map(|id| (id, self.seen(&self.core.person(id).label.to_string()))).collect();
+        let seen: Vec<_> = people
+            .into_iter()
+            .map(|id| {
+                let label = self.core.person(id).label.clone();
+                (id, self.seen(&label))
+            })
+            .collect();
         let seen: Vec<_> = seen
             .iter()
             .map(|(id, seen)| {

@@ -120,8 +120,9 @@ impl Core {
             return; // it was set meanwhile
         }
         let before = person.readback.take().filter(|before| before.of == presence);
+        // Reads often say Busy/Busy of somebody in a call: the availability decides, unless it says that it has faded.
         let is = availability.eq_ignore_ascii_case(presence.availability())
-            && activity.eq_ignore_ascii_case(presence.activity());
+            && !activity.eq_ignore_ascii_case("AvailableInactive");
         let mut readback = Readback { of: presence, instead: None, overridden: false };
         let mut lost = false;
         if !is {

@@ -221,7 +221,9 @@ impl World {
                 let (truth, terms) = (self.people[subject].truth[&kind], self.office.terms(kind));
                 let was_told = truth.heard == truth.sent && !truth.lost;
                 let moved_at = self.people[person].moved_at;
-                let ended = if was_told { truth.ended.max(truth.heard_at) } else { truth.ended }.max(moved_at);
+                // Told, it counts from when it was; of a device that died, its last word is believed from when it was heard.
+                let from_word = was_told || truth.lost;
+                let ended = if from_word { truth.ended.max(truth.heard_at) } else { truth.ended }.max(moved_at);
                 stuck = stuck.min(if truth.on { 0 } else { self.mono - ended });
                 let was = match was_told {
                     true => Word::Heard,
