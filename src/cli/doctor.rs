@@ -161,7 +161,8 @@ async fn look(config: &Config, probe: Option<&str>, report: &mut Report) {
         Ok(graph) => tenant(config, &graph, probe, report).await,
         Err(error) => {
             report.tell(Finding::new("token", State::Failed, error, "mend [graph]"));
-            report.skip(&["permissions", "clock", "people"]);
+            report.skip(&["permissions", "application", "clock", "people"]);
+            report.skip(probe.map(|_| "probe").as_slice());
         }
     }
     report.tell(budget(config));
@@ -173,7 +174,8 @@ async fn tenant(config: &Config, graph: &Graph, probe: Option<&str>, report: &mu
         Err(none) => {
             report.tell(graph::no_token(&none));
             report.tell(graph::clock(graph.clock_skew()));
-            return report.skip(&["permissions", "people"]);
+            report.skip(&["permissions", "application", "people"]);
+            return report.skip(probe.map(|_| "probe").as_slice());
         }
     };
     report.tell(Finding::ok("token", format!("by credential {}", config.graph.credential.name())));
