@@ -28,7 +28,7 @@ pub struct Args {
 #[must_use]
 pub fn status(args: &Args) -> ExitCode {
     finish(ask(args).and_then(|(good, text)| {
-        println!("{text}");
+        say!("{text}");
         if good { Ok(()) } else { Err("see above") }.map_err(str::to_owned)
     }))
 }
