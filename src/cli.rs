@@ -1,6 +1,14 @@
 //! The command line: one file a command. Exit codes: 0 done, 64 usage, 78 configuration, 1 the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is what a command line is for")]
 
+/// Prints a line for a person, as `println!` does. Whoever stopped reading (`| head`) has seen enough, and is no reason to
+/// stop in the middle of a probe, or to panic.
+macro_rules! say {
+    ($($words:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($words)*))))
+    };
+}
+
 pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
@@ -95,7 +103,7 @@ pub fn main() -> ExitCode {
 fn check_config(args: &check::Args) -> ExitCode {
     match check::check(&args.config.config, args.habits()) {
         Ok(summary) => {
-            println!("{summary}");
+            say!("{summary}");
             ExitCode::SUCCESS
         }
         Err(problems) => {

@@ -6,14 +6,14 @@ use std::process::Command;
 
 use presence_bridge::cli::check;
 use presence_bridge::config::Config;
-use presence_bridge::presence::Habits;
+use presence_bridge::presence::{Habits, OnStop};
 use presence_bridge::sandbox::broker::Broker;
 use serde_json::{Value, json};
 
 use crate::support::fake_graph::{CLIENT, FakeGraph, TENANT};
-use crate::support::live::configuration;
+use crate::support::live::{Live, configuration};
 use crate::support::mosquitto::{Mosquitto, free_port};
-use crate::support::{ALICE, BOB};
+use crate::support::{ALICE, BOB, until};
 
 const PEOPLE: &str =
     "[users]\nalice = \"11111111-1111-4111-8111-111111111111\"\nbob = \"22222222-2222-4222-8222-222222222222\"\n";
@@ -351,9 +351,10 @@ async fn u08_which_of_the_applications_ids_is_wanted() {
     let told = doctor(&graph, &[]).await;
     told.says("failed", "application", &[BOB, CLIENT, "Application (client) ID", "not its Object ID", "Teams app"]);
     graph.state().refuses = Some(700_016);
-    let told = doctor(&graph, &[]).await;
+    let told = doctor(&graph, &["--probe", "alice"]).await;
     told.says("failed", "token", &["AADSTS700016", "does not know the application", "not its Object ID"]);
-    assert!(told.text.contains("not checked, since what they need failed: permissions, people"), "{}", told.text);
+    let skipped = "not checked, since what they need failed: permissions, application, people, probe";
+    assert!(told.text.contains(skipped), "{}", told.text);
     graph.state().refuses = Some(7_000_215);
     doctor(&graph, &[]).await.says("failed", "token", &["AADSTS7000215", "the secret's value, not its ID"]);
     let sample = include_str!("../config/bridge.toml");
@@ -371,6 +372,19 @@ async fn u09_a_token_of_somebody_who_is_signed_in_is_told_from_an_applications()
         "permissions",
         &["delegated", "Presence.ReadWrite User.Read", "401", "az login --service-principal"],
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_does_not_end_what_the_running_bridge_holds() {
+    let graph = graph().await;
+    let live = Live::start(&graph.url, &format!("{PEOPLE}[devices]\n\"1001\" = \"alice\"\n"), &[]).await;
+    live.publish("pbx/1001", "INUSE").await;
+    until("alice is set", || live.topic("people/alice").is_some_and(|text| text.contains(r#""held":"Busy"#))).await;
+    let told = run(&live.dir, &["--probe", "Alice"]).await;
+    told.says("failed", "probe", &["keeps Alice at Busy/InACall", "was not made", "whom no device concerns"]);
+    assert_eq!((graph.calls("setPresence"), graph.calls("clearPresence")), (1, 0), "the bridge's own call");
+    run(&live.dir, &["--probe", "bob"]).await.says("ok", "probe", &["Graph shows Busy/InACall for bob"]);
+    live.stop(OnStop::Leave).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -364,6 +364,14 @@ fn the_command_names_every_wrong_line_and_shows_its_table() {
 }
 
 #[test]
+fn a_reader_who_leaves_early_is_no_reason_to_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(PROGRAM).args(["sandbox", "--assumptions"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(0), String::new()));
+}
+
+#[test]
 fn a_faster_clock_is_for_this_machine_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bridge.toml");

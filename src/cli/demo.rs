@@ -156,7 +156,7 @@ async fn play(args: &Args, mut config: Config) -> Result<(), String> {
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let bridge = run::connect(config, clock.clone(), false, None)?;
     let bridge = tokio::spawn(bridge.run(async move { stopped.await.unwrap_or(OnStop::Clear) }));
-    println!("Simulated Graph at {}, embedded broker at mqtt://127.0.0.1:{port}.", stand_ins.graph_url());
+    say!("Simulated Graph at {}, embedded broker at mqtt://127.0.0.1:{port}.", stand_ins.graph_url());
     // Log lines between would tear the table apart.
     let logs = args.verbose && std::io::stderr().is_terminal();
     let screen = Screen::new(std::io::stdout().is_terminal() && !once && !logs);
@@ -166,7 +166,7 @@ async fn play(args: &Args, mut config: Config) -> Result<(), String> {
         never = stage.watch(), if stage.is_live() => match never {},
     };
     if once {
-        println!("{} of {} sightings as scripted.", sightings() - wrong.len(), sightings());
+        say!("{} of {} sightings as scripted.", sightings() - wrong.len(), sightings());
     } else {
         stage.say("That was the script. It stays up for you (Ctrl-C ends it):");
         stage.say(&format!("  mosquitto_pub -p {port} -t pbx/devstate/PJSIP/1001 -m INUSE"));

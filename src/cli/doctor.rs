@@ -96,12 +96,12 @@ struct Report {
 impl Report {
     fn tell(&mut self, finding: Finding) {
         if !self.json {
-            println!("{:8} {:13} {}", finding.state.as_str(), finding.check, finding.text);
+            say!("{:8} {:13} {}", finding.state.as_str(), finding.check, finding.text);
             let ids = [("request-id", &finding.request_id), ("client-request-id", &finding.client_request_id)];
             let ids = ids.iter().filter_map(|(name, id)| id.as_ref().map(|id| format!("{name} {id}")));
             let remedy = Some(format!("→ {}", finding.remedy)).filter(|_| !finding.remedy.is_empty());
             for line in remedy.into_iter().chain(ids) {
-                println!("{:22} {line}", "");
+                say!("{:22} {line}", "");
             }
         }
         self.findings.push(finding);
@@ -116,12 +116,12 @@ impl Report {
         let failed = self.findings.iter().filter(|finding| finding.state == State::Failed).count();
         if self.json {
             let checks: Vec<Value> = self.findings.iter().map(Finding::json).collect();
-            println!("{:#}", json!({ "ok": failed == 0, "checks": checks, "not_checked": self.not_checked }));
+            say!("{:#}", json!({ "ok": failed == 0, "checks": checks, "not_checked": self.not_checked }));
         } else {
             if !self.not_checked.is_empty() {
-                println!("not checked, since what they need failed: {}", self.not_checked.join(", "));
+                say!("not checked, since what they need failed: {}", self.not_checked.join(", "));
             }
-            println!(
+            say!(
                 "{}",
                 if failed == 0 { "All is well, but for the warnings above, if any." } else { "It cannot work yet." }
             );
@@ -161,7 +161,8 @@ async fn look(config: &Config, probe: Option<&str>, report: &mut Report) {
         Ok(graph) => tenant(config, &graph, probe, report).await,
         Err(error) => {
             report.tell(Finding::new("token", State::Failed, error, "mend [graph]"));
-            report.skip(&["permissions", "clock", "people"]);
+            report.skip(&["permissions", "application", "clock", "people"]);
+            report.skip(probe.map(|_| "probe").as_slice());
         }
     }
     report.tell(budget(config));
@@ -173,7 +174,8 @@ async fn tenant(config: &Config, graph: &Graph, probe: Option<&str>, report: &mu
         Err(none) => {
             report.tell(graph::no_token(&none));
             report.tell(graph::clock(graph.clock_skew()));
-            return report.skip(&["permissions", "people"]);
+            report.skip(&["permissions", "application", "people"]);
+            return report.skip(probe.map(|_| "probe").as_slice());
         }
     };
     report.tell(Finding::ok("token", format!("by credential {}", config.graph.credential.name())));

@@ -207,9 +207,9 @@ pub(super) async fn wait_for_signal() -> bool {
 #[cfg(feature = "sandbox")]
 async fn stand_in(what: StandIn, clock: &Clock, config: &mut Config) -> Result<super::demo::StandIns, String> {
     let stand_ins = super::demo::StandIns::start(clock, config, what == StandIn::All).await?;
-    println!("Simulated Graph at {}; nothing leaves this machine.", stand_ins.graph_url());
+    say!("Simulated Graph at {}; nothing leaves this machine.", stand_ins.graph_url());
     if let Some(port) = stand_ins.broker_port() {
-        println!("Embedded broker at mqtt://127.0.0.1:{port}; try: mosquitto_pub -p {port} -t TOPIC -m PAYLOAD");
+        say!("Embedded broker at mqtt://127.0.0.1:{port}; try: mosquitto_pub -p {port} -t TOPIC -m PAYLOAD");
     }
     Ok(stand_ins)
 }

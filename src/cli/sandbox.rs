@@ -104,7 +104,7 @@ fn print_assumptions() {
             Basis::Observed => "observed",
             Basis::Assumed => "assumed",
         };
-        println!("{basis:10}  {}\n            {} = {}\n            {}", row.about, row.name, row.value, row.source);
+        say!("{basis:10}  {}\n            {} = {}\n            {}", row.about, row.name, row.value, row.source);
     }
 }
 
@@ -163,22 +163,22 @@ fn introduce(sandbox: &Sandbox, settings: &Settings, clock: &Clock, ca_file: &Pa
     let http = origin("http", sandbox.http(), "127.0.0.1");
     let (ca, limit, seed) = (ca_file.display(), settings.limit, settings.seed);
     let Settings { tenant_id, client_id, .. } = settings;
-    println!("Simulated tenant {tenant_id}, {} people, {limit} calls in 30 s, seed {seed}.", settings.users.len());
-    println!("  {https}  Graph and tokens with TLS; trust {ca}");
-    println!("  {http}  the same in plain text, and identity endpoints");
-    println!("  application {client_id}, secret {}, {}", settings.secrets.join(" "), settings.roles.join(" "));
+    say!("Simulated tenant {tenant_id}, {} people, {limit} calls in 30 s, seed {seed}.", settings.users.len());
+    say!("  {https}  Graph and tokens with TLS; trust {ca}");
+    say!("  {http}  the same in plain text, and identity endpoints");
+    say!("  application {client_id}, secret {}, {}", settings.secrets.join(" "), settings.roles.join(" "));
     for id in settings.users.iter().take(3) {
         let name = settings.people.get(id).map_or("", |person| person.upn.as_str());
-        println!("  person {id} {name}");
+        say!("  person {id} {name}");
     }
-    println!("Point clients at it (docs/sandbox.md has each in full):");
-    println!("  bridge.toml  [graph] login_url and graph_url = \"{https}\", ca_file = \"{ca}\"");
-    println!("  Python       authority=\"{https}\", disable_instance_discovery=True, connection_verify=\"{ca}\"");
-    println!("  Node         authorityHost: \"{https}\", disableInstanceDiscovery: true; NODE_EXTRA_CA_CERTS={ca}");
-    println!("  machine      IDENTITY_ENDPOINT={http}/msi/token IDENTITY_HEADER={}", settings.identity_header);
-    println!("  yourself     curl {http}/_sim/state, /_sim/log, /_sim/metrics");
+    say!("Point clients at it (docs/sandbox.md has each in full):");
+    say!("  bridge.toml  [graph] login_url and graph_url = \"{https}\", ca_file = \"{ca}\"");
+    say!("  Python       authority=\"{https}\", disable_instance_discovery=True, connection_verify=\"{ca}\"");
+    say!("  Node         authorityHost: \"{https}\", disableInstanceDiscovery: true; NODE_EXTRA_CA_CERTS={ca}");
+    say!("  machine      IDENTITY_ENDPOINT={http}/msi/token IDENTITY_HEADER={}", settings.identity_header);
+    say!("  yourself     curl {http}/_sim/state, /_sim/log, /_sim/metrics");
     if clock.speed() > 1 {
         let (speed, since) = (clock.speed(), clock.since().as_millis());
-        println!("Its clock runs {speed} times faster; a bridge that shall agree: run --clock {speed}@{since}");
+        say!("Its clock runs {speed} times faster; a bridge that shall agree: run --clock {speed}@{since}");
     }
 }

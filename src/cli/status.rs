@@ -28,7 +28,7 @@ pub struct Args {
 #[must_use]
 pub fn status(args: &Args) -> ExitCode {
     finish(ask(args).and_then(|(good, text)| {
-        println!("{text}");
+        say!("{text}");
         if good { Ok(()) } else { Err("see above") }.map_err(str::to_owned)
     }))
 }
@@ -58,14 +58,16 @@ fn section(args: &Args) -> Result<AdminSection, String> {
     Ok(Config::admin_of(&text, path.parent().unwrap_or(std::path::Path::new("."))))
 }
 
-fn addresses(section: &AdminSection) -> Vec<Address> {
+/// Where the bridge of this configuration may be asked.
+pub(super) fn addresses(section: &AdminSection) -> Vec<Address> {
     match section.sockets.is_empty() {
         false => section.sockets.iter().cloned().map(Address::Unix).collect(),
         true => section.listen.map(Address::Tcp).into_iter().collect(),
     }
 }
 
-async fn first_answer(addresses: &[Address], path: &str) -> Result<(u16, String), String> {
+/// Status and body, from the first that answers.
+pub(super) async fn first_answer(addresses: &[Address], path: &str) -> Result<(u16, String), String> {
     let mut tried = Vec::new();
     for address in addresses {
         match admin::ask(address, path).await {

@@ -121,11 +121,15 @@ impl Tokens {
     pub(super) async fn get(&self) -> Result<Token, NoToken> {
         let mut state = self.state.subscribe();
         loop {
-            match &*state.borrow_and_update() {
+            let ended = match &*state.borrow_and_update() {
                 State::Ready(token) if self.clock.real() < token.ends => return Ok(token.clone()),
-                State::Ready(_) => return Err(passing("the token has ended and no other was to be had".to_owned())),
+                State::Ready(token) => Some(token.generation),
                 State::Failed(why) => return Err(why.clone()),
-                State::Fetching => {}
+                State::Fetching => None,
+            };
+            // It ended while the machine slept, and the task's timer slept too; or before a failed fetch's next try.
+            if let Some(generation) = ended {
+                self.discard(generation);
             }
             if state.changed().await.is_err() {
                 return Err(passing("the bridge stops".to_owned()));
@@ -133,7 +137,7 @@ impl Tokens {
         }
     }
 
-    /// Graph refused this token: drop it and fetch another, once for all who were refused with it.
+    /// Graph refused this token, or it has ended: drop it and fetch another, once for all who had it.
     pub(super) fn discard(&self, generation: u64) {
         self.state.send_if_modified(|state| {
             let same = matches!(state, State::Ready(token) if token.generation == generation);

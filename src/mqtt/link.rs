@@ -280,6 +280,7 @@ impl LinkTask {
         let codes = self.config.filters.iter().zip(&ack.return_codes);
         let refused: Vec<_> = codes.filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_))).collect();
         if refused.is_empty() {
+            tracing::info!(filters = ack.return_codes.len(), "MQTT subscribed.");
             return self.telemetry.end(report::SUBSCRIPTIONS_REFUSED, None);
         }
         let refused = report::SubscriptionsRefused { refused };

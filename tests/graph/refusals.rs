@@ -178,7 +178,9 @@ async fn fault_39_a_good_token_serves_to_its_end_although_the_secret_is_refused(
     let (graph, _) = start(at(&entra.url));
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted);
     let got = Instant::now();
-    entra.refuse(401, &aadsts(7_000_222, "Expired."));
+    for _ in 0..2 {
+        entra.refuse(401, &aadsts(7_000_222, "Expired.")); // at half of its life, and when it has ended
+    }
     let alarms = graph.alarms();
     until("the refusal", || alarms.borrow().contains_key("no_token")).await;
     assert!(got.elapsed() < Duration::from_secs(3), "asked from half of its life on");
@@ -192,6 +194,25 @@ async fn fault_39_a_good_token_serves_to_its_end_although_the_secret_is_refused(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(outcome, Outcome::NotSent, "it has really ended");
+}
+
+/// As after a suspend, in which the token ends and no timer of ours goes on; here the timer is the five minutes after a
+/// permanent refusal.
+#[tokio::test]
+async fn fault_39_a_token_that_ends_before_the_next_try_is_followed_at_once() {
+    let entra = Entra::start().await;
+    entra.book().life = Duration::from_secs(4);
+    let (graph, _) = start(at(&entra.url));
+    assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted);
+    let got = Instant::now();
+    entra.refuse(401, &aadsts(7_000_222, "Expired."));
+    let alarms = graph.alarms();
+    until("the refusal", || alarms.borrow().contains_key("no_token")).await;
+    while got.elapsed() < Duration::from_secs(6) {
+        assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted, "after {:?}", got.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!alarms.borrow().contains_key("no_token"), "the new one ends the alarm");
 }
 
 #[tokio::test]

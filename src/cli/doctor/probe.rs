@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Finding, Report, State};
+use crate::cli::status;
 use crate::config::Config;
 use crate::graph::{Body, Call, Failure, Graph, Seen, Sent};
 use crate::presence::{Mono, ObjectId, Outcome, Presence};
@@ -24,6 +27,12 @@ pub(super) async fn look(config: &Config, graph: &Graph, label: &str, report: &m
             remedy,
         ));
     };
+    if let Some(held) = held_by_bridge(config, &person.label).await {
+        let text =
+            format!("the running bridge keeps {label} at {held}: the probe was not made, since it would end that");
+        let remedy = "name somebody whom no device concerns, or try again when the bridge holds nothing for them";
+        return report.tell(Finding::new(CHECK, State::Failed, text, remedy));
+    }
     let id = person.object_id;
     let before = read(graph, id).await.ok().flatten();
     let busy = before.as_ref().is_some_and(|seen| seen.is("Busy", "InACall"));
@@ -52,6 +61,15 @@ pub(super) async fn look(config: &Config, graph: &Graph, label: &str, report: &m
     if shown.is_ok_and(|seen| is(seen.as_ref(), pair)) {
         report.tell(gone(graph, id, label, pair).await);
     }
+}
+
+/// The probe writes and clears the very session that a running bridge keeps, and the bridge would not know.
+async fn held_by_bridge(config: &Config, label: &str) -> Option<String> {
+    let asked = status::first_answer(&status::addresses(&config.admin), &format!("/status/{label}")).await;
+    let (_, body) = asked.ok()?; // none runs here, or none that tells us
+    let answer: Value = serde_json::from_str(&body).ok()?;
+    let held = answer["held"].as_str().filter(|held| *held != "none");
+    answer["wanted"].as_str().or(held).map(str::to_owned)
 }
 
 fn is(seen: Option<&Seen>, pair: Presence) -> bool {
