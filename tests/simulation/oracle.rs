@@ -338,7 +338,8 @@ impl State {
 
     fn deliver(&mut self, delivery: &Delivery, before: Option<&str>) {
         let key = (delivery.signal, delivery.device, delivery.subject);
-        let doubtful = self.shares.get(&key).is_some_and(|share| share.doubtful && !share.is_forgotten(delivery.at));
+        self.shares.retain(|_, share| !share.is_forgotten(delivery.at));
+        let doubtful = self.shares.get(&key).is_some_and(|share| share.doubtful);
         if delivery.retain && before == Some(&delivery.payload) && !doubtful {
             if let Some(share) = self.shares.get_mut(&key) {
                 share.confirm(delivery.at);
