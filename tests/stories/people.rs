@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use presence_bridge::presence::rule::Rule;
 use presence_bridge::presence::{Action, Deadline, Mono, ObjectId, Partition, Policy, Publish, Rules, SourceId};
 
-use super::{CALL, NOBODY, PHONE, sees_at};
+use super::{CALL, MEETING, NOBODY, PHONE, sees_at};
 use crate::support::ALICE;
-use crate::support::plan::desks;
+use crate::support::plan::{desks, desks_changed};
 use crate::support::rig::Rig;
 
 #[test]
@@ -26,6 +27,28 @@ fn somebody_no_longer_listed_is_cleared_once() {
     assert!(rig.calls.iter().all(|(_, call)| call.ends_with("clear")), "(i) set, and not listed: {:?}", rig.calls);
     rig.called(&["alice clear"]);
     rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn a_share_lives_on_under_new_rules_if_its_own_is_the_same_and_leads_to_the_same_person() {
+    let held = |edit: fn(&mut Vec<Rule>, &mut Vec<(String, usize)>)| {
+        let mut rig = Rig::new();
+        rig.publish(PHONE, "INUSE").unwrap();
+        rig.publish("presence-bridge/in/bob/meeting", "on").unwrap();
+        rig.drive(1);
+        rig.reload(desks_changed(Policy::default(), edit));
+        rig.drive(1);
+        rig.sees("bob", MEETING); // the door stays
+        rig.seen("alice")
+    };
+    assert_eq!(held(|_, _| ()), CALL);
+    assert_eq!(held(|rules, _| rules.rotate_right(1)), CALL, "it stands elsewhere");
+    assert_eq!(held(|rules, _| drop(rules.remove(0))), NOBODY, "it is gone");
+    assert_eq!(held(|rules, _| rules[0].ttl /= 2), NOBODY, "it says something else");
+    assert_eq!(held(|_, devices| devices.retain(|device| device.0 != "1001")), NOBODY, "the phone is nobody's");
+    let moved: fn(&mut Vec<Rule>, &mut Vec<(String, usize)>) =
+        |_, devices| devices.iter_mut().filter(|device| device.0 == "1001").for_each(|device| device.1 = 1);
+    assert_eq!(held(moved), NOBODY, "the phone is another's");
 }
 
 #[test]

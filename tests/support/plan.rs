@@ -21,6 +21,11 @@ pub fn office(people: usize, policy: Policy) -> Plan {
 
 /// Five people, three phones, and one rule of each kind: what [`super::rig::PEOPLE`] and [`super::rig::RULES`] say.
 pub fn desks(policy: Policy) -> Plan {
+    desks_changed(policy, |_, _| ())
+}
+
+/// The same after an edit of its rules and of the table of devices.
+pub fn desks_changed(policy: Policy, edit: impl FnOnce(&mut Vec<Rule>, &mut Vec<(String, usize)>)) -> Plan {
     let labels = ["alice", "bob", "carol", "dave", "erin"];
     let id = |n: usize| format!("{0}-{1}-4{2}-8{2}-{3}", d(n, 8), d(n, 4), d(n, 3), d(n, 12));
     let signals = [
@@ -31,11 +36,13 @@ pub fn desks(policy: Policy) -> Plan {
     ];
     let subjects = labels.into_iter().chain(["1001", "1002", "1003"]).map(str::to_owned).zip([0, 1, 2, 3, 4, 0, 1, 2]);
     let names = signals.map(|(name, _)| name.into()).into();
+    let (mut rules, mut subjects) = (rules(), subjects.collect());
+    edit(&mut rules, &mut subjects);
     Plan {
         tenants: vec!["aaaaaaaa-0000-4000-8000-000000000001".parse().unwrap()],
         people: labels.into_iter().zip(1..).map(|(label, n)| person(label, &id(n))).collect(),
         signals: signals.map(|(name, presence)| Signal { name: name.into(), presence }).into(),
-        rules: Rules::new(rules(), subjects, names, Some("presence-bridge")),
+        rules: Rules::new(rules, subjects, names, Some("presence-bridge")),
         policy,
     }
 }
