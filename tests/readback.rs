@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::presence::{Alarm, Outcome, Policy, Presence, TenantId};
+use presence_bridge::presence::{Alarm, Outcome, Policy, Presence, Rate, TenantId};
 
 use crate::support::rig::Rig;
 
@@ -186,4 +186,23 @@ fn a_read_counts_as_a_call_does_and_waits_for_the_gate() {
     assert_eq!((rig.calls.len(), rig.reads.len()), (calls, reads));
     rig.drive(10);
     assert!(rig.calls.len() > calls);
+}
+
+#[test]
+fn nothing_is_read_while_the_gate_is_shut_and_before_its_probe_is_answered() {
+    let mut rig = rig();
+    round(&mut rig);
+    rig.drive(500);
+    // Bob alone holds something, and needs no refresh before the gate has opened.
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    rig.drive(40);
+    rig.publish("pbx/devstate/PJSIP/1002", "INUSE").unwrap();
+    rig.drive(30);
+    let (reads, calls) = (rig.reads.len(), rig.calls.len());
+    let opens = rig.now.mono + Duration::from_secs(60);
+    rig.core.handle_budget(rig.now, TenantId(0), Rate { per_second: 45.0, burst: 60 }, Some(opens));
+    rig.drive(70); // the round's time was in between
+    assert_eq!((rig.reads.len(), rig.calls.len()), (reads, calls));
+    rig.drive(90);
+    assert_eq!((rig.reads.len(), rig.calls.len()), (reads + 1, calls + 1), "bob's refresh was the probe");
 }
