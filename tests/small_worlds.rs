@@ -21,7 +21,7 @@ const MESSAGES: [(&str, &str); 5] = [
 ];
 
 /// How a call ends, and when its write is applied: never, at once, or so many seconds after it was sent.
-const FATES: [(Outcome, Option<u64>); 11] = [
+const FATES: [(Outcome, Option<u64>); 12] = [
     (Outcome::Accepted, Some(0)),
     (Outcome::Throttled { retry_after: None }, None),
     (Outcome::Throttled { retry_after: Some(Duration::from_secs(3)) }, Some(0)),
@@ -31,6 +31,7 @@ const FATES: [(Outcome, Option<u64>); 11] = [
     (Outcome::Ambiguous, Some(24)),
     (Outcome::Unauthorised, None),
     (Outcome::Forbidden { role_missing: false }, None),
+    (Outcome::Forbidden { role_missing: true }, None),
     (Outcome::NoSuchUser, None),
     (Outcome::Refused, None),
 ];
@@ -182,12 +183,11 @@ impl World {
         (self.calls > 60).then(|| format!("(d) {} calls", self.calls))
     }
 
-    /// What tells this world from others, times relative to now: worlds that agree in it need to be searched once.
+    /// What tells this world from others at an instant: worlds that agree in it need to be searched once.
     fn key(&self) -> String {
         let alice = self.core.people().next().unwrap();
         let mut snapshot = self.core.snapshot(at(self.now));
         snapshot.topics.clear();
-        let view = self.core.view(alice);
         let deadline = self.core.poll_timeout().map(|deadline| deadline.mono.as_millis().saturating_sub(self.now));
         let late: Vec<_> = self.late.iter().map(|late| (late.0 - self.now, late.1.map(|late| late.0))).collect();
         let call = self.call.as_ref().map(|call| (self.now - call.sent, call.content.map(|content| content.0)));
@@ -195,8 +195,8 @@ impl World {
             "{:?} {:?} {:?} {:?} {deadline:?} {late:?} {call:?} {:?}",
             self.now,
             snapshot.people,
-            view.waiting(),
-            self.core.gate(presence_bridge::presence::TenantId(0)),
+            self.core.state(alice),
+            self.calls,
             self.held
         )
     }

@@ -19,6 +19,10 @@ const STORM: usize = 5;
 /// An application that is refused asks again this often.
 const PROBE_EVERY: Duration = Duration::from_secs(300);
 
+/// A rate below this is as good as none: a replica that owns nothing. No quotient of it is out of range.
+const SLOWEST: f64 = 1e-6;
+const FASTEST: f64 = 1e6;
+
 /// Calls per second, and at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
@@ -41,10 +45,12 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Empty at `now`.
     pub(super) fn new(full: Rate, now: Mono) -> Self {
+        let full = Rate { per_second: full.per_second.clamp(SLOWEST, FASTEST), ..full };
         Bucket { full, rate: full.per_second, level: 0.0, filled: now, climbed: now }
     }
 
     pub(super) fn set_rate(&mut self, full: Rate) {
+        let full = Rate { per_second: full.per_second.clamp(SLOWEST, FASTEST), ..full };
         let lowered = self.rate / self.full.per_second;
         self.rate = full.per_second * lowered;
         self.full = full;

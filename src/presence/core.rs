@@ -31,7 +31,7 @@ use super::pair::Presence;
 use super::partition::{PARTITIONS, Partition};
 use super::plan::{ObjectId, PersonPlan, Plan, RuleId};
 use super::rule::Reason;
-use super::session::{ATTEMPT, Held, Need, Session};
+use super::session::{ATTEMPT, Held, LATE, Need, START_WITHIN, Session};
 use super::view::View;
 
 /// What one rule did with a message.
@@ -167,7 +167,7 @@ impl Core {
                     lane.gate.abandon(abandoned);
                 }
             } else if before.is_none_or(|before| before <= now.mono) && person.session.may_hold(now.mono) {
-                person.session.doubt(); // somebody else may have called meanwhile
+                person.session.follow(now.mono, now.mono + START_WITHIN + LATE); // somebody else may have called meanwhile
             }
             self.settle(id_of(slot));
         }
@@ -184,7 +184,7 @@ impl Core {
         }
     }
 
-    /// The end is near: nothing is listened to any more, nothing is refreshed any more, only changes still go. Go on until [`Core::is_idle`], as long as
+    /// The end is near: nothing is listened to, read or refreshed any more, only changes still go. Go on until [`Core::is_idle`], as long as
     /// there is time; shares stay, for a snapshot.
     pub fn handle_stop(&mut self, now: Now, on_stop: OnStop) {
         self.tick(now);
@@ -208,6 +208,9 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) {
         self.tick(now);
         self.hear_out();
+        for lane in 0..self.lanes.len() {
+            self.weigh(lane);
+        }
         while self.mono_timers.first().is_some_and(|&(at, _)| at <= now.mono)
             && let Some((_, id)) = self.mono_timers.pop_first()
         {
@@ -259,7 +262,8 @@ impl Core {
         for source in &self.sources {
             next = next.at_latest(source.wake());
         }
-        for (round, lane) in self.rounds.iter().zip(&self.lanes).filter(|_| self.plan.policy.verify.is_some()) {
+        let reads = self.plan.policy.verify.is_some() && self.stopping.is_none();
+        for (round, lane) in self.rounds.iter().zip(&self.lanes).filter(|_| reads) {
             next = next.at_latest(round.wake().max(lane.room()));
         }
         (next != Deadline::NEVER).then_some(next)
@@ -269,6 +273,15 @@ impl Core {
     #[must_use]
     pub fn view(&self, person: PersonId) -> View<'_> {
         View::new(&self.plan, &self.people[index(person)], &self.memory, &self.deafness, self.now)
+    }
+
+    /// Everything that bears on a person's next call but the shares: to tell states apart in an exhaustive search. Instants
+    /// are as they are.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn state(&self, person: PersonId) -> String {
+        let known = &self.people[index(person)];
+        format!("{:?} {:?} {:?}", known.session, known.stirred, self.lanes.get(usize::from(known.who.tenant.0)))
     }
 
     /// Everybody the core knows, also who is about to be cleared because no longer listed.
@@ -318,8 +331,9 @@ impl Core {
         person.session.want(now.mono, person.verdict.wanted);
         person.session.age(now.mono);
         let owned = self.owned[usize::from(person.partition.0)].is_some_and(|until| now.mono + ATTEMPT < until);
-        let around = circumstances(&self.plan.policy, &self.sources, person, now);
-        let need = if owned { person.session.need(now.mono, &around) } else { Need::Rest(Mono::MAX) };
+        let mut around = circumstances(&self.plan, &self.sources, &self.deafness, person, now);
+        around.at_once = cleared || !person.listed || person.paused.is_some();
+        let need = if owned { person.session.need(now.mono, &around) } else { Need::Rest(person.session.expires()) };
         let (due, wake) = match need {
             Need::Rest(until) => (None, until),
             Need::Call { class, deadline, cause } => {

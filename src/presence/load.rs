@@ -69,14 +69,15 @@ impl Load {
         self.short
     }
 
-    /// Whether the budget does not suffice, at `rate` calls per second.
-    pub(super) fn is_short(&mut self, now: Mono, policy: &Policy, rate: f64) -> bool {
+    /// Whether the budget does not suffice, at `rate` calls per second; never where nobody would stretch (`can_stretch`).
+    pub(super) fn is_short(&mut self, now: Mono, policy: &Policy, rate: f64, can_stretch: bool) -> bool {
         self.turn(now);
         let each = |holds: Duration| 1.0 / (REFRESHED_AT * holds.as_secs_f64());
         let refreshes = f64::from(self.lasting) * each(policy.max_stale)
             + f64::from(self.fading) * each(policy.max_stale.min(FADE));
         let changes = f64::from(self.changes.iter().sum::<u32>()) / (SLOT.as_secs_f64() * 6.0);
-        self.short = refreshes + changes >= rate * if self.short { ENOUGH } else { SHORT };
+        let limit = rate * if self.short { ENOUGH } else { SHORT };
+        self.short = can_stretch && refreshes + changes >= limit && refreshes + changes > 0.0;
         self.short
     }
 }

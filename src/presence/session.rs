@@ -149,6 +149,8 @@ pub(super) struct Circumstances {
     pub(super) hearsay_until: Option<Mono>,
     /// The known end of what is wanted, where the expiration is to follow it.
     pub(super) end: Option<Mono>,
+    /// Somebody asked for the end of it, so that no fall is put off: a stop, a pause, a list without the person.
+    pub(super) at_once: bool,
 }
 
 /// One person's presence session.
@@ -198,7 +200,7 @@ impl Session {
         self.flight.is_some()
     }
 
-    /// Whether Graph may show something of ours for this person.
+    /// Whether Graph can show nothing of ours for this person.
     pub(super) fn is_clean(&self) -> bool {
         self.held == Held::Nothing && self.flight.is_none() && self.ghosts == 0
     }
@@ -257,9 +259,25 @@ impl Session {
         }
     }
 
-    /// Forgets what is held: ownership was lost or gained, or another process may have written.
+    /// Forgets what is held: colleagues see something else.
     pub(super) fn doubt(&mut self) {
         self.held = Held::Unknown;
+    }
+
+    /// Another process may have called, and what it sent may still land until then: any content.
+    pub(super) fn follow(&mut self, now: Mono, until: Mono) {
+        self.held = Held::Unknown;
+        if now < until {
+            self.ghosts = !0;
+            self.ghosts_until = self.ghosts_until.max(until);
+            self.ghosts_lapse = Mono::MAX;
+        }
+    }
+
+    /// Until when something of this process may still land, if anything may.
+    pub(super) fn may_land_until(&self) -> Option<Mono> {
+        let flight = self.flight.map(|flight| flight.not_after + LATE);
+        flight.max((self.ghosts != 0).then_some(self.ghosts_until))
     }
 
     /// What a later process may rely on: with a call out, or one that may still land, nothing.
@@ -308,7 +326,7 @@ impl Session {
             {
                 return Need::Rest(until.min(self.expires()));
             }
-            if falls && self.damped(now) {
+            if falls && self.damped(now) && !around.at_once {
                 let latest = self.damped_since.unwrap_or(self.wanted_since) + DAMPED_FOR;
                 let until = latest.min(around.stirred + QUIET);
                 if now < until {
@@ -334,7 +352,7 @@ impl Session {
         let due = due.max(self.wait.map_or(Mono::ZERO, |wait| wait.until));
         let urgent = lapses - LAST_MINUTE;
         if now < due {
-            return Need::Rest(due.min(ghosts));
+            return Need::Rest(due.min(ghosts).min(expires));
         }
         let class = if now >= urgent { Class::Lapsing } else { Class::Early };
         Need::Call { class, deadline: lapses, cause: Cause::Refresh }
@@ -352,7 +370,7 @@ impl Session {
         steps.into_iter().filter(|&step| step > now).min().unwrap_or(Mono::MAX)
     }
 
-    fn expires(&self) -> Mono {
+    pub(super) fn expires(&self) -> Mono {
         match self.held {
             Held::Pair { expires, .. } => expires,
             _ => Mono::MAX,
@@ -406,8 +424,10 @@ impl Session {
     }
 
     fn accepted(&mut self, flight: Flight) {
-        if self.held.content().is_ok_and(|held| rank(flight.content) < rank(held)) {
-            self.damped_since = None;
+        let held = self.held.content();
+        let rises = held.is_ok_and(|held| rank(flight.content) > rank(held));
+        if held != Ok(flight.content) && !rises {
+            self.damped_since = None; // the next fall that is put off begins a minute of its own
         }
         self.wait = None;
         self.failures = 0;
@@ -444,6 +464,13 @@ impl Session {
         self.fresh_token_tried = false;
         let doubled = PARK_FIRST.saturating_mul(1 << (self.parkings - 1).min(10));
         self.wait = Some(Wait { why, until: now + doubled.min(PARK_LONGEST) });
+    }
+
+    /// Nothing is held against the person any more: off the list, perhaps on it again.
+    pub(super) fn forgive(&mut self) {
+        self.wait = None;
+        self.parkings = 0;
+        self.fresh_token_tried = false;
     }
 
     /// The fault was the application's, not the person's: free to be tried again, behind the others.

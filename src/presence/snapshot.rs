@@ -44,6 +44,9 @@ pub struct SavedPerson {
     pub shares: Vec<SavedShare>,
     /// What Graph was last known to hold; unknown while a call was out.
     pub held: Held,
+    /// What was out, or had no answer, may still be applied until then.
+    #[serde(default)]
+    pub may_land_until: Option<Mono>,
     /// Paused until then.
     #[serde(default)]
     pub paused: Option<Deadline>,

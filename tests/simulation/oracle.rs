@@ -312,7 +312,8 @@ impl State {
             Entry::Step(at) => self.shares.retain(|_, share| !share.is_forgotten(*at)),
             Entry::Boot(saved, now) => self.boot(*saved, *now),
             Entry::Hearing(_, Hearing::Lost { since }) => {
-                self.gap = self.gap.or(Some(*since));
+                // One that the session bridged goes on where its replay never came.
+                self.gap = self.gap.or(Some(self.backlog.map_or(*since, |bridged| bridged.min(*since))));
                 (self.replay, self.backlog) = (None, None);
             }
             Entry::Hearing(now, Hearing::Up { session }) => {

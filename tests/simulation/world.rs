@@ -64,6 +64,8 @@ enum Event {
     /// Another replica takes a person's partition over, and gives it back.
     Lose(usize),
     Gain(usize),
+    /// The other replica calls.
+    Another(usize),
     Phase,
     Tick,
 }
@@ -105,8 +107,10 @@ struct Person {
     changes: VecDeque<u64>,
     /// When each thing that can be seen was last wanted.
     last_wanted: BTreeMap<&'static str, u64>,
-    /// The longest expiration that was asked for each.
-    asked: BTreeMap<&'static str, u64>,
+    /// The last expirations that were asked for each.
+    asked: BTreeMap<&'static str, VecDeque<u64>>,
+    /// When a call last failed.
+    failed: Option<u64>,
 }
 
 pub struct World {
@@ -137,8 +141,10 @@ pub struct World {
     // Faults.
     mood: Mood,
     healed: bool,
-    /// The wall clock was set, so that the ends of meetings are a matter of opinion.
+    /// The wall clock was set, so that the ends of meetings are a matter of opinion …
     clock_was_set: bool,
+    /// … and after another boot those of all leases.
+    booted: bool,
     last_fault: u64,
     gate: Gate,
     /// Different people refused in a row, by what they were told: three are the application's fault.
@@ -188,6 +194,7 @@ impl World {
             mood: Mood::Calm,
             healed: false,
             clock_was_set: false,
+            booted: false,
             last_fault: 0,
             gate: Gate::default(),
             refused: Default::default(),
@@ -375,6 +382,7 @@ impl Person {
             changes: VecDeque::new(),
             last_wanted: BTreeMap::from([(NOBODY, START)]),
             asked: BTreeMap::new(),
+            failed: None,
         }
     }
 }

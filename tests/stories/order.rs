@@ -50,7 +50,7 @@ fn fault_36_a_flapping_phone_rises_at_once_and_falls_when_it_is_quiet() {
 
 #[test]
 fn who_would_lapse_gets_half_of_the_rate_and_changes_the_other_half() {
-    // Two calls a second. Five people hold a call; their refreshes are held back by a shut gate until all are urgent.
+    // One call a second. Five people hold a call; their refreshes are held back by a shut gate until all are urgent.
     let mut rig = Rig::with(Policy { rate: 1.0, burst: 1, ..Policy::default() });
     for phone in ["alice", "bob", "carol"] {
         rig.publish(&format!("presence-bridge/in/{phone}/call"), "on").unwrap();

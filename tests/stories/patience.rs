@@ -318,3 +318,19 @@ fn with_trust_until_nobody_is_told_of_an_end_within_the_shortest_expiration_or_a
     rig.drive(99);
     rig.sees("alice", NOBODY);
 }
+
+#[test]
+fn flapping_between_two_that_are_taken_alike_costs_a_call_a_minute() {
+    let mut rig = Rig::new();
+    say(&mut rig, "meeting", "on");
+    rig.drive(5);
+    rig.calls.clear();
+    for _ in 0..100 {
+        for word in ["on", "off"] {
+            say(&mut rig, "call", word);
+            rig.drive(3);
+        }
+    }
+    // Ten minutes, with a refresh every three or so, and one change in each minute but the first.
+    assert!(rig.calls.len() <= 16, "{} calls", rig.calls.len());
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_bridge::presence::{Core, Link, Mono, Now, Outcome, Policy, Presence, Restart, Timestamp};
+use presence_bridge::presence::{Core, Held, Link, Mono, Now, Outcome, Policy, Presence, Restart, Timestamp};
 
 use super::{CALL, DOOR, DOWN, NOBODY, PHONE, UP, in_seconds};
 use crate::support::plan::desks;
@@ -32,12 +32,56 @@ fn after_a_clean_stop_nothing_is_sent_again() {
 }
 
 #[test]
+fn a_call_that_was_out_at_a_crash_may_land_after_what_the_next_process_says() {
+    let mut rig = Rig::new();
+    rig.fates.push(Fate::AppliedLate(Duration::from_secs(20)));
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.restart(Duration::from_secs(2), CRASH);
+    rig.link(UP);
+    rig.replay(PHONE, "NOT_INUSE").unwrap();
+    rig.link(Link::Replayed);
+    rig.drive(5);
+    rig.sees("alice", NOBODY);
+    rig.drive(40);
+    rig.sees("alice", NOBODY);
+    rig.called(&["alice clear", "alice clear"]);
+}
+
+#[test]
+fn a_refresh_that_is_refused_does_not_hide_that_the_session_has_ended() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(150);
+    for _ in 0..2 {
+        rig.fates.push(Fate::Refused(Outcome::Forbidden { role_missing: false }));
+    }
+    rig.drive(200);
+    rig.sees("alice", NOBODY);
+    assert_eq!(rig.core.view(rig.id("alice")).held(), Held::Nothing);
+}
+
+#[test]
+fn a_gap_that_the_session_bridged_goes_on_where_its_replay_never_came() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    for _ in 0..20 {
+        rig.link(Link::Down);
+        rig.drive(60);
+        rig.link(Link::Up { session_present: true, expiry: Duration::from_secs(300) });
+        rig.drive(5);
+    }
+    rig.sees_wanted("alice", None); // 21 minutes with nothing heard, and blind_hold is 15
+}
+
+#[test]
 fn after_a_crash_who_is_wanted_is_set_and_who_is_not_is_cleared_once() {
     let mut rig = Rig::new();
     rig.publish(PHONE, "INUSE").unwrap();
     rig.publish("pbx/devstate/PJSIP/1002", "INUSE").unwrap();
     rig.drive(10);
     rig.publish("pbx/devstate/PJSIP/1002", "NOT_INUSE").unwrap();
+    rig.drive(1);
     rig.restart(Duration::from_secs(5), CRASH);
     rig.link(UP);
     rig.replay(PHONE, "INUSE").unwrap_err();

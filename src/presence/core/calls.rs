@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::super::action::{Action, Alarm, Cause, Outcome, PersonId, TenantId, Ticket};
+use super::super::board::{Deafness, Level, Share, deaf};
 use super::super::keeper::{Lane, Lesson};
 use super::super::now::{Mono, Now, Timestamp};
 use super::super::pair::Presence;
-use super::super::plan::Policy;
+use super::super::plan::Plan;
 use super::super::session::{
     ATTEMPT, Circumstances, LONGEST, REFRESH_FROM, REFRESH_FROM_WITH_REPLICAS, SHORTEST, START_WITHIN,
 };
@@ -36,7 +37,7 @@ impl Core {
             }
         }
         self.settle(ticket.person);
-        self.stretches(lane);
+        self.weigh(lane);
     }
 
     /// Raises or ends the alarm that is this person's own.
@@ -101,19 +102,22 @@ impl Core {
         let (tenant, cause) = (person.who.tenant, person.cause);
         self.lanes[lane].sent(ticket);
         self.settle(id);
-        Some(match content {
+        // The journal knows of a call before it leaves: the next process must reckon with its landing.
+        self.out.push_back(Action::Journal { person: id });
+        self.out.push_back(match content {
             Some(presence) => {
                 Action::SetPresence { ticket, tenant, person: id, presence, expiration, not_after, cause }
             }
             None => Action::ClearPresence { ticket, tenant, person: id, not_after },
-        })
+        });
+        self.out.pop_front()
     }
 
     /// `expirationDuration` for what the person wants now, whole seconds.
     fn expiration(&mut self, lane: usize, id: PersonId) -> Duration {
         let stretched = self.stretches(lane);
         let (policy, person) = (&self.plan.policy, &self.people[index(id)]);
-        if let Some(end) = known_end(policy, person) {
+        if let Some(end) = known_end(&self.plan, &self.deafness, person, self.now) {
             let left = end.since(self.now.wall);
             return Duration::from_secs(left.as_secs() + 1).clamp(SHORTEST, LONGEST);
         }
@@ -127,27 +131,46 @@ impl Core {
         }
     }
 
-    /// How far sessions may stretch now, if at all; raises and ends the alarm that goes with it.
+    /// How far sessions may stretch now, if at all.
     fn stretches(&mut self, lane: usize) -> Option<Duration> {
-        let ceiling = self.plan.policy.max_stale_ceiling?;
+        let ceiling = self.plan.policy.max_stale_ceiling?.max(self.plan.policy.max_stale);
+        self.weigh(lane).then_some(ceiling)
+    }
+
+    /// Whether the budget does not suffice; raises and ends the alarm for that, where anything can be done about it.
+    pub(super) fn weigh(&mut self, lane: usize) -> bool {
+        let can_stretch = self.plan.policy.max_stale_ceiling.is_some();
         let Lane { load, bucket, .. } = &mut self.lanes[lane];
         let before = load.was_short();
-        let short = load.is_short(self.now.mono, &self.plan.policy, bucket.rate());
+        let short = load.is_short(self.now.mono, &self.plan.policy, bucket.rate(), can_stretch);
         if short != before {
             self.alarm(Alarm::BudgetShort(tenant_id(lane)), short);
         }
-        short.then_some(ceiling.max(self.plan.policy.max_stale))
+        short
     }
 }
 
-/// The end of what is wanted, where it is known and to be trusted.
-fn known_end(policy: &Policy, person: &Person) -> Option<Timestamp> {
-    let share = person.board.share(person.verdict.because?)?;
-    share.known_end().filter(|_| policy.trust_until)
+/// The end of what is wanted, where it is known and to be trusted: the last of those that hold the same pair.
+fn known_end(plan: &Plan, deafness: &Deafness, person: &Person, now: Now) -> Option<Timestamp> {
+    let wanted = person.verdict.wanted.filter(|_| plan.policy.trust_until)?;
+    let shows = |share: &&Share| {
+        let signal = plan.signals.get(usize::from(share.signal.0));
+        let pair = signal.and_then(|signal| signal.presence);
+        pair == Some(wanted) && share.level(now, deaf(deafness, share.source)) == Level::On
+    };
+    let mut ends = person.board.shares().iter().filter(shows).map(Share::known_end);
+    let first = ends.next()??;
+    ends.try_fold(first, |last, end| Some(last.max(end?)))
 }
 
 /// What bears on a person's call from outside the session.
-pub(super) fn circumstances(policy: &Policy, sources: &[Source], person: &Person, now: Now) -> Circumstances {
+pub(super) fn circumstances(
+    plan: &Plan,
+    sources: &[Source],
+    deafness: &Deafness,
+    person: &Person,
+    now: Now,
+) -> Circumstances {
     let because = person.verdict.because.and_then(|index| person.board.share(index));
     let hearsay_until = because.and_then(|share| {
         let source = sources.get(usize::from(share.source.0))?;
@@ -155,9 +178,10 @@ pub(super) fn circumstances(policy: &Policy, sources: &[Source], person: &Person
     });
     Circumstances {
         seed: person.seed,
-        refresh_from: if policy.replicas { REFRESH_FROM_WITH_REPLICAS } else { REFRESH_FROM },
+        refresh_from: if plan.policy.replicas { REFRESH_FROM_WITH_REPLICAS } else { REFRESH_FROM },
         stirred: person.stirred,
         hearsay_until,
-        end: known_end(policy, person).map(|end| now.mono + end.since(now.wall)),
+        end: known_end(plan, deafness, person, now).map(|end| now.mono + end.since(now.wall)),
+        at_once: false,
     }
 }

@@ -47,13 +47,15 @@ impl Core {
         let blind_hold = self.plan.policy.blind_hold;
         let state = self.source(source);
         let begins = |since: Mono| Gap { since, ends_shares: since + blind_hold };
+        // A gap that the session bridged is over when its replay is through, and goes on where that never came.
+        let bridged = state.backlog;
         if !matches!(link, Link::Up { .. }) {
             state.replayed_by = None;
             state.backlog = None;
         }
         match link {
-            Link::Down => state.gap = state.gap.or(Some(begins(now.mono))),
-            Link::Deaf { since } => state.gap = state.gap.or(Some(begins(since))),
+            Link::Down => state.gap = state.gap.or(Some(begins(bridged.unwrap_or(now.mono)))),
+            Link::Deaf { since } => state.gap = state.gap.or(Some(begins(bridged.unwrap_or(since).min(since)))),
             Link::Up { session_present, expiry } => {
                 state.awaited_until = None;
                 if let Some(gap) = state.gap {

@@ -142,7 +142,7 @@ impl Core {
 
     /// The next read, if its time has come and the budget has room beside the calls.
     pub(super) fn read(&mut self) -> Option<Action> {
-        let every = self.plan.policy.verify?;
+        let every = self.plan.policy.verify.filter(|_| self.stopping.is_none())?;
         let now = self.now.mono;
         self.rounds.resize(self.lanes.len(), Round::default());
         for slot in 0..self.lanes.len() {
@@ -163,6 +163,18 @@ impl Core {
             return Some(Action::Read { tenant, serial, not_after: now + ATTEMPT });
         }
         None
+    }
+
+    /// Where nothing is to be read any more, nobody misses the permission.
+    pub(super) fn stop_reading(&mut self) {
+        if self.plan.policy.verify.is_some() {
+            return;
+        }
+        for (slot, round) in std::mem::take(&mut self.rounds).into_iter().enumerate() {
+            if round.refused {
+                self.out.push_back(Action::Alarm { alarm: Alarm::ReadRefused(tenant_id(slot)), on: false });
+            }
+        }
     }
 
     /// From where the round has come to: whoever holds something for long enough.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::action::PersonId;
+use super::super::action::{Action, PersonId};
 use super::super::board::Share;
 use super::super::budget::Rate;
 use super::super::keeper::Lane;
@@ -13,7 +13,7 @@ use super::super::plan::{PersonPlan, Plan, SignalId};
 use super::{Core, Person, id_of, index, tenant_id};
 
 impl Core {
-    /// A new plan. Whoever is not listed any more is not paused either. Ends shares whose rule, signal or person is gone or whose subject leads to somebody else; people no
+    /// A new plan. Whoever is not listed any more is not paused, and nothing is held against them. Ends shares whose rule, signal or person is gone or whose subject leads to somebody else; people no
     /// longer listed are cleared once.
     pub fn handle_config(&mut self, now: Now, plan: Arc<Plan>) {
         self.tick(now);
@@ -40,9 +40,19 @@ impl Core {
         let slots = &self.slots;
         for (slot, person) in self.people.iter_mut().enumerate() {
             let listed = person.listed;
-            person.paused = person.paused.filter(|_| listed);
+            if !listed {
+                person.paused = None;
+                person.session.forgive();
+                if let Some(alarm) = person.alarm.take() {
+                    self.out.push_back(Action::Alarm { alarm, on: false });
+                }
+            }
             person.board.retain(|share| listed && carry(&old, &plan, slots, id_of(slot), share));
         }
+        for lane in 0..self.lanes.len() {
+            self.weigh(lane);
+        }
+        self.stop_reading();
         self.settle_all();
     }
 

@@ -7,7 +7,7 @@ use super::super::action::{SourceId, TenantId};
 use super::super::board::Gap;
 use super::super::now::{Mono, Now};
 use super::super::plan::{Plan, SignalId};
-use super::super::session::{Held, LONGEST};
+use super::super::session::{Held, LATE, LONGEST, START_WITHIN};
 use super::super::snapshot::{Restart, SavedPerson, SavedShare, Snapshot, VERSION};
 use super::{Core, Person, id_of, index, source_id};
 
@@ -73,6 +73,7 @@ impl Core {
             object_id: person.who.object_id,
             shares: shares.collect(),
             held,
+            may_land_until: person.session.may_land_until(),
             paused: person.paused,
         })
     }
@@ -147,7 +148,16 @@ impl Core {
         let person = &mut self.people[index(id)];
         let touched =
             held != Held::Nothing || person.board.shares().iter().any(|share| share.was_on_within(shift.now, LONGEST));
-        person.session.restore(if certain || !touched { held } else { Held::Unknown });
+        match held {
+            Held::Unknown => {
+                // A call was out, and may still land; on another boot nobody knows how long that is ago.
+                let latest = shift.now.mono + START_WITHIN + LATE;
+                let until = saved.may_land_until.map_or(Mono::ZERO, |until| shift.mono(until).min(latest));
+                person.session.follow(shift.now.mono, if shift.same_boot { until } else { latest });
+            }
+            held if certain || !touched => person.session.restore(held),
+            _ => person.session.restore(Held::Unknown),
+        }
     }
 
     /// A broker that was listened to before: unheard since then.

@@ -8,6 +8,7 @@ use presence_bridge::presence::{
 };
 
 use super::super::oracle::{At, Gone};
+use super::graph::Write;
 use super::office::{FOR_GOOD, object_id};
 use super::{Event, HOUR, MINUTE, NEVER, SECOND, START, World};
 
@@ -123,6 +124,7 @@ impl World {
             Event::Resume(person) => self.pause(person, 0),
             Event::Join(person) => self.list(person, true),
             Event::Gain(person) => self.own(person, NEVER),
+            Event::Another(person) => self.another_calls(person),
             _ if self.healed || !self.alive || self.stopping.is_some() => {}
             Event::Die(death @ (Death::CallOut | Death::BeforeTheJournal)) => self.dies_at = Some(death),
             Event::Die(death) => self.die(death),
@@ -233,7 +235,12 @@ impl World {
             }
             let lost = until <= self.mono;
             if lost || self.people[other].owned_until <= self.mono {
-                self.people[other].confirmed = Err(()); // somebody else calls, or has called
+                self.people[other].confirmed = Err(()); // somebody else calls, or has called, and that may land yet
+                self.people[other].ghost = Some(self.mono);
+            }
+            if lost && self.rng.bool() {
+                let calls = self.rng.u64(SECOND..40 * MINUTE);
+                self.after(calls, Event::Another(other));
             }
             if lost {
                 self.people[other].ghost = Some(self.mono);
@@ -246,6 +253,19 @@ impl World {
         let until = until.filter(|&until| until > self.now().mono);
         self.core.handle_ownership(self.now(), partition, until);
         self.perform();
+    }
+
+    /// Another replica sets what is wanted, while the partition is its own; that may land as late as any call, also after we
+    /// have taken over again.
+    fn another_calls(&mut self, person: usize) {
+        let shows = self.want(person);
+        let Some(write) = Write::by_another(shows).filter(|_| self.people[person].owned_until <= self.mono) else {
+            return;
+        };
+        self.cover("another replica calls");
+        self.people[person].asked.entry(shows).or_default().push_back(300 * SECOND);
+        let late = self.rng.u64(0..25 * SECOND);
+        self.after(late, Event::Lands(person, write));
     }
 
     // ---- the process and the machine -----------------------------------------------------------------------------
@@ -330,10 +350,7 @@ impl World {
             }
             person.in_flight = None;
             person.parked = None;
-            if person.owned_until != NEVER {
-                person.owned_until = NEVER; // the next process starts alone
-                person.confirmed = Err(());
-            }
+            person.failed = None;
         }
         self.gate.after_restart(now);
         self.refused = Default::default();
@@ -341,6 +358,11 @@ impl World {
         self.last_fault = self.last_fault.max(now.max(self.gate.until));
         self.note(|| format!("==== back after {away} ms, {restart:?}"));
         for person in 0..self.people.len() {
+            if self.people[person].owned_until != NEVER {
+                // The next process does not own what this one had lost, and then takes over.
+                self.own(person, self.mono);
+                self.own(person, NEVER);
+            }
             self.want(person);
         }
         self.perform();
@@ -358,6 +380,7 @@ impl World {
                 self.cover("a boot with a clock that went backwards");
             }
         }
+        self.booted = true;
         self.clock_was_set |= self.wall != saved.wall + i64::try_from(away).unwrap();
         if self.rng.bool() {
             let later = self.rng.u64(SECOND..2 * MINUTE);

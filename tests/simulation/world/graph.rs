@@ -56,6 +56,14 @@ impl Gate {
     }
 }
 
+impl Write {
+    /// What another replica sets.
+    pub(super) fn by_another(shows: &'static str) -> Option<Write> {
+        let (availability, activity) = shows.split_once('/').filter(|_| shows != NOBODY)?;
+        Some(Write(Some((availability, activity, Duration::from_secs(300)))))
+    }
+}
+
 impl World {
     pub(super) fn perform(&mut self) {
         while let Some(action) = self.core.poll_action() {
@@ -92,7 +100,10 @@ impl World {
         who.in_flight = Some(ticket);
         if let Some((.., span)) = write.0 {
             let asked = who.asked.entry(write.shows()).or_default();
-            *asked = (*asked).max(u64::try_from(span.as_millis()).unwrap());
+            asked.push_back(u64::try_from(span.as_millis()).unwrap());
+            if asked.len() > 12 {
+                asked.pop_front(); // as many as can be under way in the 25 s in which a write may land
+            }
         }
         if self.dies_at == Some(Death::CallOut) {
             self.dies_at = None;
@@ -115,7 +126,10 @@ impl World {
             let span = write.0.map_or(0, |(.., span)| u64::try_from(span.as_millis()).unwrap());
             who.confirmed_span = if write.shows() == AVAILABLE { span.min(5 * MINUTE) } else { span };
         } else {
-            who.confirmed = Err(());
+            // What Graph refuses, and what never left, changes nothing.
+            if matches!(outcome, Outcome::Ambiguous | Outcome::Throttled { .. }) {
+                who.confirmed = Err(());
+            }
             self.last_fault = self.last_fault.max(now + after);
         }
         self.cover(match outcome {
@@ -177,6 +191,9 @@ impl World {
         self.note(|| format!("p{person} answered {outcome:?}"));
         if self.people[person].in_flight == Some(ticket) {
             self.people[person].in_flight = None;
+            if matches!(outcome, Outcome::NotSent | Outcome::Ambiguous) {
+                self.people[person].failed = Some(self.mono);
+            }
             self.people[person].parked = match outcome {
                 Outcome::Accepted => None,
                 Outcome::Unauthorised | Outcome::Forbidden { .. } | Outcome::NoSuchUser | Outcome::Refused => {

@@ -105,6 +105,13 @@ impl World {
         if same && !due && !moved && who.ghost.is_none() {
             self.violation('d', person, &format!("a call without a change: {write:?}"));
         }
+        let who = &self.people[person];
+        if let Some(at) = who.failed
+            && self.mono < at + 400
+            && who.wanted_since <= at
+        {
+            self.violation('d', person, "no back-off after a failure");
+        }
         if !self.passes_gate(ticket) {
             self.violation('f', person, "called while Graph had said to wait, or beside the probe");
         }
@@ -194,7 +201,7 @@ impl World {
         let Some(&last) = who.last_wanted.get(seen) else {
             return self.violation('c', person, &format!("seen {seen}, which was never wanted"));
         };
-        let span = who.asked.get(seen).copied().unwrap_or_default();
+        let span = who.asked.get(seen).and_then(|asked| asked.iter().copied().max()).unwrap_or_default();
         let bound = span + LANDS_WITHIN + if flapping { DAMPED } else { 0 };
         let stuck = self.mono - last;
         if span == 300 * SECOND && !flapping {
@@ -240,7 +247,7 @@ impl World {
                 allowed = allowed.max(believed + terms.hold);
             }
         }
-        if self.clock_was_set {
+        if self.clock_was_set && (self.booted || seen == SIGNALS[1].1) {
             return;
         }
         if bound == 300 * SECOND + LANDS_WITHIN {
