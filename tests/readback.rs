@@ -206,3 +206,25 @@ fn nothing_is_read_while_the_gate_is_shut_and_before_its_probe_is_answered() {
     rig.drive(90);
     assert_eq!((rig.reads.len(), rig.calls.len()), (reads + 1, calls + 1), "bob's refresh was the probe");
 }
+
+#[test]
+fn a_read_goes_after_the_calls_that_are_due_and_takes_one_of_the_budget() {
+    let mut rig =
+        Rig::with(Policy { verify: Some(Duration::from_secs(600)), rate: 0.1, burst: 1, ..Policy::default() });
+    rig.publish(PHONE, "INUSE").unwrap();
+    round(&mut rig);
+    let next = rig.reads[rig.reads.len() - 1].0 + Duration::from_secs(600);
+    rig.drive(next.since(rig.now.mono).as_secs() - 25);
+    // Five changes, one call in ten seconds: the round's time comes while they wait.
+    let (reads, calls) = (rig.reads.len(), rig.calls.len());
+    for label in ["bob", "carol", "dave", "erin"] {
+        rig.publish(&format!("ha/{label}/state"), "on").unwrap();
+    }
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    while rig.reads.len() == reads {
+        rig.drive(1);
+    }
+    assert!(rig.calls.len() >= calls + 5, "{:?}", &rig.calls[calls..]);
+    let (last, read) = (rig.calls[rig.calls.len() - 1].0, rig.reads[reads].0);
+    assert!(read.since(last) >= Duration::from_secs(10), "a call at {last:?}, the read at {read:?}");
+}
