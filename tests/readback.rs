@@ -189,6 +189,19 @@ fn a_read_counts_as_a_call_does_and_waits_for_the_gate() {
 }
 
 #[test]
+fn who_was_set_just_now_is_left_for_the_next_round() {
+    let mut rig = rig();
+    round(&mut rig);
+    let next = rig.reads[rig.reads.len() - 1].0 + Duration::from_secs(600);
+    rig.drive(next.since(rig.now.mono).as_secs() - 5);
+    rig.publish("pbx/devstate/PJSIP/1002", "INUSE").unwrap();
+    for people in [1, 2] {
+        round(&mut rig);
+        assert_eq!(rig.reads[rig.reads.len() - 1].1, people);
+    }
+}
+
+#[test]
 fn nothing_is_read_while_the_gate_is_shut_and_before_its_probe_is_answered() {
     let mut rig = rig();
     round(&mut rig);
