@@ -13,7 +13,7 @@ use presence_bridge::sandbox::tenant::What;
 use reqwest::header::HeaderMap;
 use serde_json::json;
 
-use super::{SET, at, call, config, fault, json as by_graph, seen, start, tenant, token_answer};
+use super::{SET, at, call, config, fault, forms_of_retry_after, json as by_graph, seen, start, tenant, token_answer};
 use crate::support::{ALICE, sandbox, server, until};
 
 fn status(status: u16, by_graph: bool) -> What {
@@ -79,12 +79,20 @@ async fn fault_44_45_53_what_the_tenant_itself_answers() {
 async fn fault_46_retry_after_reaches_the_core_in_every_form() {
     let sandbox = sandbox(false).await;
     let (graph, _) = start(config(&sandbox));
-    for (value, millis) in
-        [("2", Some(2_000)), ("2.128", Some(2_128)), ("-1", None), ("999999", Some(999_999_000)), ("soon", None)]
-    {
+    let now = jiff::Timestamp::now();
+    let dates = [0, 41, -60].map(|seconds| {
+        (now + jiff::SignedDuration::from_secs(seconds)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    });
+    for (value, millis) in forms_of_retry_after(dates.each_ref().map(String::as_str)) {
         fault(&sandbox, What::Throttle { retry_after: Some(value.to_owned()) });
-        let outcome = Outcome::Throttled { retry_after: millis.map(Duration::from_millis) };
-        assert_eq!(graph.send(call(SET)).await.outcome, outcome, "{value}");
+        let outcome = graph.send(call(SET)).await.outcome;
+        let Outcome::Throttled { retry_after } = outcome else { panic!("{value:?}: {outcome:?}") };
+        // A date is read against the answer's own, which is of whole seconds and a moment later.
+        let slack = Duration::from_secs(if value.ends_with("GMT") { 5 } else { 0 });
+        match (retry_after, millis.map(Duration::from_millis)) {
+            (Some(found), Some(meant)) => assert!(found.abs_diff(meant) <= slack, "{value:?}: {found:?}"),
+            (found, meant) => assert_eq!(found, meant, "{value:?}"),
+        }
     }
     fault(&sandbox, What::Throttle { retry_after: None });
     assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Throttled { retry_after: None });
