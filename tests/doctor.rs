@@ -7,13 +7,14 @@ use std::process::Command;
 use presence_bridge::cli::check;
 use presence_bridge::config::Config;
 use presence_bridge::presence::{Habits, OnStop};
+use presence_bridge::sandbox::Sandbox;
 use presence_bridge::sandbox::broker::Broker;
 use serde_json::{Value, json};
 
 use crate::support::fake_graph::{CLIENT, FakeGraph, TENANT};
 use crate::support::live::{Live, configuration};
 use crate::support::mosquitto::{Mosquitto, free_port};
-use crate::support::{ALICE, BOB, until};
+use crate::support::{ALICE, BOB, sandbox, until};
 
 const PEOPLE: &str =
     "[users]\nalice = \"11111111-1111-4111-8111-111111111111\"\nbob = \"22222222-2222-4222-8222-222222222222\"\n";
@@ -130,6 +131,52 @@ async fn json_says_the_same() {
     assert_eq!(people["state"], "failed");
     assert!(people["text"].as_str().unwrap().contains("bob (2222"), "{people}");
     assert!(people["remedy"].as_str().unwrap().contains("Object ID"), "{people}");
+}
+
+/// With nothing faked: mosquitto, and the sandbox's token endpoint and Graph.
+async fn doctor_of(broker: &Mosquitto, sandbox: &Sandbox, people: &str, arguments: &[&str]) -> Told {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), "sandbox-secret").unwrap();
+    let state = format!("[state]\ndir = \"{}\"\n", dir.path().display());
+    let text = configuration(broker.port, &sandbox.graph_url(), &format!("{state}{people}"));
+    std::fs::write(dir.path().join("bridge.toml"), text).unwrap();
+    run(dir.path(), arguments).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_is_well_between_mosquitto_and_the_sandbox() {
+    let Some(broker) = Mosquitto::start("doctor all is well", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let told = doctor_of(&broker, &sandbox, PEOPLE, &[]).await;
+    assert_eq!(told.code, Some(0), "{}", told.text);
+    told.says("ok", "people", &["Graph knows all 2"]);
+    assert!(told.text.ends_with("All is well, but for the warnings above, if any.\n"), "{}", told.text);
+    let told = doctor_of(&broker, &sandbox, PEOPLE, &["--json"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.text);
+    let report: Value = serde_json::from_str(&told.text).unwrap();
+    assert_eq!((&report["ok"], &report["not_checked"]), (&json!(true), &json!([])));
+    let checks = report["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 10, "{report:#}");
+    for check in checks {
+        // The sandbox is not Microsoft's, and that is said.
+        let state = if check["check"] == "cloud" { "warning" } else { "ok" };
+        assert_eq!(check["state"], state, "{check}");
+    }
+    let tenant = sandbox.tenant().lock().unwrap();
+    let calls: Vec<&str> = tenant.log().iter().map(|entry| entry.what.as_str()).collect();
+    assert_eq!(calls, ["token", "getPresencesByUserId"].repeat(2), "one read, no write");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_id_that_the_sandbox_does_not_know_is_told_by_name() {
+    let Some(broker) = Mosquitto::start("doctor unknown id", "").await else { return };
+    let sandbox = sandbox(false).await;
+    let stranger = "99999999-9999-4999-8999-999999999999";
+    let people = format!("[users]\nalice = \"{ALICE}\"\nmallory = \"{stranger}\"\n");
+    let told = doctor_of(&broker, &sandbox, &people, &[]).await;
+    told.says("warning", "people", &["PresenceUnknown of mallory (99999999-9999", "licence for Teams"]);
+    assert!(!told.text.contains("alice ("), "{}", told.text);
+    assert_eq!(told.code, Some(0), "{}", told.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

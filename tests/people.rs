@@ -8,6 +8,7 @@ use presence_bridge::admin::{Address, ask};
 use presence_bridge::clock::Clock;
 use presence_bridge::config::{Config, Names, Problems};
 use presence_bridge::presence::{OnStop, Timestamp};
+use presence_bridge::sandbox::tenant::Person;
 
 use crate::support::fake_graph::{FakeGraph, TENANT};
 use crate::support::live::{Live, configuration};
@@ -266,6 +267,26 @@ async fn user_names_are_looked_up_once_and_kept_on_disk() {
     })
     .await;
     assert_eq!(graph.calls("alice@example.com"), 1);
+    live.stop(OnStop::Leave).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_name_is_looked_up_in_the_sandbox() {
+    let sandbox = sandbox(false).await;
+    let alice = Person { upn: "alice@example.com".to_owned(), ..Person::default() };
+    {
+        let mut tenant = sandbox.tenant().lock().unwrap();
+        tenant.settings().roles.push("User.Read.All".to_owned());
+        tenant.settings().people.insert(ALICE.to_owned(), alice);
+    }
+    let more = format!("[state]\ndir = \".\"\n{FILE}{RESOLVE}");
+    let csv = "id,name,devices\nAlice@Example.com,alice,1001\nnobody@example.com,nobody,\n";
+    let live = Live::start(&sandbox.graph_url(), &more, &[("people.csv", csv)]).await;
+    until("an alarm names who is unknown", || live.status().contains("nobody@example.com: correct them")).await;
+    until("her topic", || live.topic("people/alice").is_some()).await;
+    live.publish("pbx/1001", "INUSE").await;
+    let set = || sandbox.tenant().lock().unwrap().calls(ALICE, "setPresence").len();
+    until("alice is set by her object id", || set() == 1).await;
     live.stop(OnStop::Leave).await;
 }
 
