@@ -35,7 +35,8 @@ pub use self::alarms::Alarm;
 use self::alarms::Alarms;
 pub use self::claims::Claims;
 use self::client::Pool;
-pub use self::expiry::expiry_stage;
+use self::expiry::Ends;
+pub use self::expiry::{REPLACE, expiry_stage};
 use self::login::Login;
 pub use self::outcome::Answer;
 pub use self::reads::{MOST_IDS, Seen, Unread};
@@ -185,6 +186,7 @@ struct Inner {
     tokens: Tokens,
     alarms: Alarms,
     skew: Skew,
+    ends: Ends,
     /// Milliseconds since boot until which a 503 keeps everybody away.
     pause: AtomicU64,
     base: String,
@@ -233,17 +235,24 @@ impl Graph {
         let pool = Pool::new(&config, &checked("graph_url", &config.graph_url)?)?;
         let base = format!("{}/v1.0/", config.graph_url.trim_end_matches('/'));
         let client_id = config.client_id.map(|id| id.to_string());
-        let (alarms, skew) = (Alarms::new(telemetry.clone()), Skew::default());
+        let (alarms, skew, ends) = (Alarms::new(telemetry.clone()), Skew::default(), Ends::default());
         let client = match config.credential {
             Credential::ManagedIdentity => client::direct(&config, &login)?,
             _ => client::client(&config, &login)?,
         };
         let login = Login::new(client, login, config.is_custom(), clock.clone(), skew.clone());
-        let (alarms_too, skew_too) = (alarms.clone(), skew.clone());
-        let tokens =
-            Tokens::start(Parts { config, login, clock: clock.clone(), telemetry, alarms: alarms_too, skew: skew_too });
+        let parts = Parts {
+            config,
+            login,
+            clock: clock.clone(),
+            telemetry,
+            alarms: alarms.clone(),
+            skew: skew.clone(),
+            ends: ends.clone(),
+        };
+        let tokens = Tokens::start(parts);
         let pause = AtomicU64::new(0);
-        Ok(Graph(Arc::new(Inner { pool, clock, tokens, alarms, skew, pause, base, client_id, attempt })))
+        Ok(Graph(Arc::new(Inner { pool, clock, tokens, alarms, skew, ends, pause, base, client_id, attempt })))
     }
 
     /// Makes one attempt. Returns within ten seconds.
@@ -290,6 +299,12 @@ impl Graph {
     #[must_use]
     pub fn clock_skew(&self) -> Option<i64> {
         self.0.skew.millis().map(|millis| millis / 1000)
+    }
+
+    /// The kind of credential, and when the one that was read last ends; `None` where one cannot know.
+    #[must_use]
+    pub fn credential_ends(&self) -> Option<(&'static str, Timestamp)> {
+        self.0.ends.get()
     }
 
     /// The adapter's alarms that are on, by name, and their changes.

@@ -180,6 +180,26 @@ async fn an_object_id_that_the_sandbox_does_not_know_is_told_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_the_secret_is_shown_and_warned_of_within_30_days() {
+    let graph = graph().await;
+    let broker = Broker::start(0).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), "sandbox-secret").unwrap();
+    for (days, state, part) in
+        [(400, "ok", "ends at"), (40, "ok", "in 40 days"), (12, "warning", "in 12 days"), (-3, "warning", "ended at")]
+    {
+        let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        let line = format!("[graph]\nclient_secret_expires = \"{}\"\n", day.strftime("%Y-%m-%d"));
+        let text = configuration(broker.port(), &graph.url, PEOPLE).replace("[graph]\n", &line);
+        std::fs::write(dir.path().join("bridge.toml"), text).unwrap();
+        let told = run(dir.path(), &[]).await;
+        told.says(state, "credential", &["client-secret", part]);
+        assert_eq!(told.text.contains("make a new one"), state == "warning", "{}", told.text);
+        assert_eq!(told.code, Some(0), "{}", told.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_configuration_is_told_with_every_problem() {
     let graph = graph().await;
     let told = doctor_with(&graph, "[users]\nalice = \"x\"\nbob = \"y\"\n", &["--json"]).await;

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::{Bridge, metrics, words};
 use crate::admin::{Answer, Asked, Question};
-use crate::graph::Graph;
+use crate::graph::{self, Graph};
 use crate::presence::{Held, Mono, Now, PersonId, Standing, TenantId, View, Waiting};
 
 /// Graph counts calls over this.
 const WINDOW: Duration = Duration::from_secs(30);
+const DAY_S: u64 = 24 * 3600;
 /// As many names as a list in the status shows.
 const SHOWN: usize = 20;
 
@@ -169,6 +170,7 @@ impl Bridge {
                 "since": self.connected_since.map(words::rfc3339),
             },
             "token": TokenState::of(self.graph.as_ref()).json(),
+            "credential": self.credential(),
             "clock_behind_s": self.graph.as_ref().and_then(Graph::clock_skew),
             "gate": self.gate(now),
             "budget": {
@@ -194,6 +196,17 @@ impl Bridge {
                 "waiting": census.waiting,
             },
             "alarms": words::alarms(&self.telemetry.alarms()),
+        })
+    }
+
+    /// When the secret or certificate ends, where that is known.
+    fn credential(&self) -> Value {
+        let Some((kind, ends)) = self.graph.as_ref().and_then(Graph::credential_ends) else { return Value::Null };
+        let now = self.clock.real_wall();
+        let stage = graph::expiry_stage(ends, now);
+        json!({
+            "kind": kind, "ends": words::rfc3339(ends), "days": ends.since(now).as_secs() / DAY_S,
+            "ended": stage == Some(0), "remedy": stage.map(|_| graph::REPLACE),
         })
     }
 

@@ -173,12 +173,14 @@ async fn tenant(config: &Config, graph: &Graph, probe: Option<&str>, report: &mu
         Ok(claims) => claims,
         Err(none) => {
             report.tell(graph::no_token(&none));
+            graph::credential(graph, report);
             report.tell(graph::clock(graph.clock_skew()));
             report.skip(&["permissions", "application", "people"]);
             return report.skip(probe.map(|_| "probe").as_slice());
         }
     };
     report.tell(Finding::ok("token", format!("by credential {}", config.graph.credential.name())));
+    graph::credential(graph, report);
     graph::claims(config, claims.as_ref(), report);
     report.tell(graph::clock(graph.clock_skew()));
     people::look(config, graph, report).await;

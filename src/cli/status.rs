@@ -107,6 +107,9 @@ fn overview(answer: &Value) -> String {
         format!("wanted   {}", counts(&answer["people"]["wanted"])),
     ];
     let mut lines = lines.to_vec();
+    if let Some(credential) = credential(&answer["credential"]) {
+        lines.insert(3, format!("login    {credential}"));
+    }
     if let Some(behind) = answer["clock_behind_s"].as_i64().filter(|behind| behind.abs() > 60) {
         lines.push(format!("clock    {behind} s behind Graph's: set it"));
     }
@@ -121,6 +124,17 @@ fn token(token: &Value) -> String {
         "none" => format!("NONE: {}: {}", text(token, "error"), text(token, "remedy")),
         state => state.to_owned(),
     }
+}
+
+/// Nothing where nobody knows when it ends.
+fn credential(credential: &Value) -> Option<String> {
+    let (kind, ends) = (credential["kind"].as_str()?, text(credential, "ends"));
+    let Some(remedy) = credential["remedy"].as_str() else { return Some(format!("{kind}, good until {ends}")) };
+    let warning = match credential["ended"].as_bool() {
+        Some(true) => format!("ENDED at {ends}"),
+        _ => format!("ENDS IN {} DAYS, at {ends}", credential["days"]),
+    };
+    Some(format!("{kind}, {warning}: {remedy}"))
 }
 
 fn gate(gate: &Value) -> String {

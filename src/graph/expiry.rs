@@ -1,8 +1,15 @@
 //! Secrets and certificates end, and nobody remembers when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::presence::Timestamp;
+
+/// What to do before one ends.
+pub const REPLACE: &str =
+    "make a new one in the app registration and put it in the place of the old one; no restart is needed";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Days before the end at which it is told.
@@ -16,6 +23,20 @@ pub fn expiry_stage(ends: Timestamp, now: Timestamp) -> Option<u32> {
         return Some(0);
     }
     STAGES.into_iter().skip(1).find(|&days| ends.since(now) <= DAY * days)
+}
+
+/// Which credential was read last and when it ends, where one can know. Cheap to clone; all clones agree.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ends(Arc<watch::Sender<Option<(&'static str, Timestamp)>>>);
+
+impl Ends {
+    pub(super) fn note(&self, credential: &'static str, ends: Option<Timestamp>) {
+        self.0.send_replace(ends.map(|ends| (credential, ends)));
+    }
+
+    pub(super) fn get(&self) -> Option<(&'static str, Timestamp)> {
+        *self.0.borrow()
+    }
 }
 
 /// Remembers what was told, so that each stage is told once.

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::alarms::Alarms;
 use super::claims::Claims;
 use super::credential::{Prepared, prepare};
-use super::expiry::Expiry;
+use super::expiry::{Ends, Expiry, REPLACE};
 use super::login::{Login, Refused};
 use super::report::CredentialEnds;
 use super::skew::Skew;
@@ -41,8 +41,6 @@ const APART: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(5);
 /// Failures in a row, without a token, that are an alarm although they may pass by themselves.
 const ALARMING: u32 = 5;
-const REPLACE: &str =
-    "make a new one in the app registration and put it in the place of the old one; no restart is needed";
 const REPLACE_NOW: &str =
     "it is refused from now on: make a new one in the app registration and put it in its place; no restart is needed";
 const SET_CLOCK: &str = "set this machine's clock: timedatectl set-ntp true";
@@ -104,6 +102,7 @@ pub(super) struct Parts {
     pub(super) telemetry: Telemetry,
     pub(super) alarms: Alarms,
     pub(super) skew: Skew,
+    pub(super) ends: Ends,
 }
 
 impl Tokens {
@@ -212,6 +211,7 @@ impl Keeper {
         let Parts { config, login, clock, .. } = &self.parts;
         let Prepared { credential, secret, ends } =
             prepare(config, login, clock.real_wall()).map_err(|why| (why, None))?;
+        self.parts.ends.note(config.credential.name(), ends);
         if let Some(ends) = ends {
             self.judge_expiry(ends);
         }

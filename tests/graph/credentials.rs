@@ -103,6 +103,11 @@ async fn a_certificate_rotated_on_disk_signs_the_next_assertion() {
     until("the old one", || !entra.shown().is_empty()).await;
     assert_eq!(telemetry.total("credential", "ends_in_30_days"), 1);
     assert!(alarms.borrow().is_empty(), "a month is time enough");
+    let ends_in = || {
+        let (kind, ends) = graph.credential_ends().unwrap();
+        (kind, ends.since(Clock::live().real_wall()).as_secs() / DAY)
+    };
+    assert_eq!(ends_in(), ("certificate", 19));
     write(&key, KEY_B);
     write(&chain, &new.0);
     let signed = |key| entra.shown().iter().any(|shown| is_signed_by(&shown.fields["client_assertion"], key));
@@ -115,6 +120,7 @@ async fn a_certificate_rotated_on_disk_signs_the_next_assertion() {
     write(&key, KEY_A);
     write(&chain, &certificate(KEY_A, 400 * DAY).0);
     until("it ends", || !alarms.borrow().contains_key("credential_ends")).await;
+    assert_eq!(ends_in(), ("certificate", 399));
     assert_eq!(telemetry.total("credential", "ends_in_a_day"), 1);
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -261,6 +263,29 @@ async fn no_token_is_an_alarm_in_the_retained_status() {
         status.contains("no_token") && status.contains("AADSTS7000215") && status.contains("not its ID")
     })
     .await;
+}
+
+/// What `status` says of the bridge in this directory.
+fn status(dir: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_presence-bridge"));
+    let output = command.args(["status", "-c"]).arg(dir.join("bridge.toml")).output().unwrap();
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+#[tokio::test]
+async fn status_says_when_the_secret_ends() {
+    let Some(broker) = Mosquitto::start("graph secret ends", "").await else { return };
+    for (days, said) in [(40, "login    client-secret, good until"), (12, "client-secret, ENDS IN 12 DAYS")] {
+        let (entra, dir) = (Entra::start().await, files(""));
+        let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        let day = day.strftime("%Y-%m-%d");
+        let lines = format!("client_secret_file = \"secret\"\nclient_secret_expires = \"{day}\"");
+        let text = with_credential(&broker, &entra.url, &lines).replace("socket = \"off\"", "socket = \"admin.sock\"");
+        let path = dir.path().to_owned();
+        let _bridge = Bridge::with(dir, &text, &[], &[]).await;
+        until(said, || status(&path).contains(said)).await;
+        assert_eq!(status(&path).contains("make a new one"), days == 12, "{}", status(&path));
+    }
 }
 
 const BURST: &str = r#"

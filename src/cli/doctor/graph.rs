@@ -1,8 +1,9 @@
 //! Cloud, token, what the token may, and the clock.
 
 use super::{Finding, Report, State};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::graph::{Claims, NoToken};
+use crate::graph::{Claims, Graph, NoToken, REPLACE, expiry_stage};
 
 const ROLE: &str = "Presence.ReadWrite.All";
 const GRANT: &str = "in Entra, App registrations, the application, API permissions: add the application permission (not the \
@@ -16,6 +17,7 @@ const GRAPHS: [&str; 3] =
 /// Entra allows five minutes; nobody's clock should be near that.
 const SUSPICIOUS_S: i64 = 60;
 const TOO_FAR_S: i64 = 300;
+const DAY_S: u64 = 24 * 3600;
 
 /// Login and Graph hosts belong together; the configuration sees to that.
 pub(super) fn cloud(config: &Config) -> Finding {
@@ -39,6 +41,20 @@ pub(super) fn no_token(none: &NoToken) -> Finding {
         "; client_id is the Application (client) ID of the app registration, not its Object ID, and not a Teams app's";
     let remedy = if none.code == Some(700_016) { format!("{}{which}", none.remedy) } else { none.remedy.to_owned() };
     Finding::new("token", State::Failed, &none.error, remedy)
+}
+
+/// When the secret or certificate ends, where that is known.
+pub(super) fn credential(graph: &Graph, report: &mut Report) {
+    const CHECK: &str = "credential";
+    let Some((kind, ends)) = graph.credential_ends() else { return };
+    let now = Clock::live().real_wall();
+    let date = jiff::Timestamp::from_millisecond(ends.as_millis()).unwrap_or_default();
+    let days = ends.since(now).as_secs() / DAY_S;
+    report.tell(match expiry_stage(ends, now) {
+        None => Finding::ok(CHECK, format!("the {kind} ends at {date}, in {days} days")),
+        Some(0) => Finding::new(CHECK, State::Warning, format!("the {kind} ended at {date}"), REPLACE),
+        Some(_) => Finding::new(CHECK, State::Warning, format!("the {kind} ends at {date}, in {days} days"), REPLACE),
+    });
 }
 
 pub(super) fn claims(config: &Config, claims: Option<&Claims>, report: &mut Report) {
