@@ -337,7 +337,7 @@ impl Inner {
         let not_sent = |error: String| (Outcome::NotSent, Box::new(Failure::new(error)));
         let token = self.tokens.get().await.map_err(|why| not_sent(format!("there is no token: {}", why.error)))?;
         let session_id = token.claims.as_ref().and_then(|claims| claims.client_id.as_ref()).or(self.client_id.as_ref());
-        let session_id = session_id.ok_or_else(|| not_sent(NO_SESSION_ID.to_owned()))?;
+        let session_id = session_id.ok_or_else(|| not_sent(format!("{NOBODYS}: {GIVE_CLIENT_ID}")))?;
         *stage = Stage::Room;
         let _room = self.pool.enter().await;
         let mono = self.clock.now().mono;
@@ -411,8 +411,9 @@ impl Inner {
     }
 }
 
-const NO_SESSION_ID: &str = "the token does not say whose it is: give client_id in [graph], the Application (client) ID of \
-                             the application or identity";
+/// Without the application's id there is no session id, and nobody can be set.
+const NOBODYS: &str = "the token does not say whose it is";
+const GIVE_CLIENT_ID: &str = "give client_id in [graph], the Application (client) ID of the application or identity";
 
 /// As [`read`], for at most this time: what is missing then counts as cut off.
 async fn read_within(response: reqwest::Response, largest: usize, limit: Duration) -> Option<Answer> {

@@ -119,7 +119,7 @@ impl Bridge {
             TokenState::None { error, remedy } => reasons.push(format!("token: {error}: {remedy}")),
             TokenState::DryRun | TokenState::Good { .. } => {}
         }
-        let refused = ["application_refused", "nobody_known"];
+        let refused = ["application_refused", "nobody_known", "no_client_id"];
         let alarms = self.telemetry.alarms().into_iter().filter(|alarm| refused.contains(&alarm.name));
         reasons.extend(alarms.map(|alarm| format!("graph: {}", alarm.remedy)));
         match reasons.is_empty() {

@@ -20,7 +20,7 @@ use super::expiry::{Ends, Expiry, REPLACE};
 use super::login::{Login, Refused};
 use super::report::CredentialEnds;
 use super::skew::Skew;
-use super::{Config, aadsts, chain, shown};
+use super::{Config, GIVE_CLIENT_ID, NOBODYS, aadsts, chain, shown};
 use crate::clock::Clock;
 use crate::presence::{Mono, Timestamp};
 use crate::secret::{Credential, redact};
@@ -263,6 +263,8 @@ impl Keeper {
         let remedy = "check tenant_id in [graph]; object ids of people count in their own tenant only";
         let other = tenant.map(|id| (format!("The token is for tenant {}.", shown(id, &[])), remedy));
         alarms.set("other_tenant", other);
+        let named = config.client_id.is_some() || claims.is_some_and(|claims| claims.client_id.is_some());
+        alarms.set("no_client_id", (!named).then(|| (NOBODYS.to_owned(), GIVE_CLIENT_ID)));
     }
 
     /// Tokens and assertions have a time; a clock that is wrong by more than Entra allows breaks them sooner or later.

@@ -263,11 +263,16 @@ async fn an_opaque_token_needs_a_client_id_in_the_configuration() {
     })
     .await;
     let opaque = Config { client_id: None, credential: Credential::ManagedIdentity, proxy: Proxy::Direct, ..at(&url) };
-    let sent = start(opaque.clone()).0.send(call(SET)).await;
+    let (graph, telemetry) = start(opaque.clone());
+    let sent = graph.send(call(SET)).await;
     assert_eq!(sent.outcome, Outcome::NotSent);
+    assert_eq!(telemetry.total("alarm", "no_client_id"), 1);
+    assert!(graph.alarms().borrow()["no_client_id"].remedy.contains("give client_id in [graph]"));
     assert!(sent.failure.unwrap().error.contains("give client_id in [graph]"));
     let known = Config { client_id: at(&url).client_id, ..opaque };
-    assert_eq!(start(known).0.send(call(SET)).await.outcome, Outcome::Accepted);
+    let (graph, telemetry) = start(known);
+    assert_eq!(graph.send(call(SET)).await.outcome, Outcome::Accepted);
+    assert_eq!(telemetry.total("alarm", "no_client_id"), 0);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use presence_bridge::admin::{Address, ask};
 use presence_bridge::clock::Clock;
 use presence_bridge::presence::Mono;
 use rcgen::{CertificateParams, KeyPair};
@@ -263,6 +264,24 @@ async fn no_token_is_an_alarm_in_the_retained_status() {
         status.contains("no_token") && status.contains("AADSTS7000215") && status.contains("not its ID")
     })
     .await;
+}
+
+#[tokio::test]
+async fn with_a_token_that_is_nobodys_the_bridge_is_not_ready_and_says_what_to_give() {
+    let Some(broker) = Mosquitto::start("graph no client id", "").await else { return };
+    let (url, dir) = (parrot().await, files(""));
+    let text = with_credential(&broker, &url, "credential = \"managed-identity\"")
+        .replace("client_id = \"bbbbbbbb-0000-4000-8000-000000000002\"\n", "")
+        .replace("socket = \"off\"", "socket = \"admin.sock\"");
+    let (socket, identity) = (Address::Unix(dir.path().join("admin.sock")), format!("{url}/msi/token"));
+    let environment = [("IDENTITY_ENDPOINT", identity.as_str()), ("IDENTITY_HEADER", "header")];
+    let bridge = Bridge::with(dir, &text, &[], &environment).await;
+    until("the alarm", || bridge.log().contains("alarm=\"no_client_id\"")).await;
+    let (code, said) = ask(&socket, "/ready").await.unwrap();
+    assert_eq!(code, 503);
+    assert!(said.contains("give client_id in [graph]") && said.contains("does not say whose it is"), "{said}");
+    until("it is told", || retained(&broker, "presence-bridge/status/bridge-under-test").contains("no_client_id"))
+        .await;
 }
 
 /// What `status` says of the bridge in this directory.
