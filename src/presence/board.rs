@@ -140,7 +140,8 @@ impl Share {
     /// Whether it was on at any time in the last `span`.
     pub(super) fn was_on_within(&self, now: Now, span: Duration) -> bool {
         let then = Now { mono: now.mono - span, wall: Timestamp::from_millis(now.wall.as_millis() - millis(span)) };
-        self.said == Say::On || !self.on_until.reached(then)
+        let began = self.on_from <= now.mono && self.on_from < self.on_until.mono; // a delay may never have been over
+        began && (self.said == Say::On || !self.on_until.reached(then))
     }
 
     /// When it was last confirmed by its broker.

@@ -169,6 +169,10 @@ pub(super) struct Session {
     ghosts_until: Mono,
     /// When the first of them would end, were it the one that counts.
     ghosts_lapse: Mono,
+    /// When the last of them would end, landed as late as may be.
+    ghosts_end: Mono,
+    /// Until then one of them may keep what is held alive, whatever was asked for last.
+    outlives: Mono,
     /// The last four changes of wanted, oldest first.
     changes: [Mono; 4],
     /// Since when falling has been put off.
@@ -293,7 +297,7 @@ impl Session {
     /// Lets time pass: what expired is nothing, and when a ghost may have landed nothing is certain.
     pub(super) fn age(&mut self, now: Mono) {
         if let Held::Pair { expires, .. } = self.held
-            && now >= expires
+            && now >= expires.max(self.outlives)
         {
             self.held = Held::Nothing;
         }
@@ -352,7 +356,7 @@ impl Session {
         let due = due.max(self.wait.map_or(Mono::ZERO, |wait| wait.until));
         let urgent = lapses - LAST_MINUTE;
         if now < due {
-            return Need::Rest(due.min(ghosts).min(expires));
+            return Need::Rest(due.min(ghosts).min(self.expires()));
         }
         let class = if now >= urgent { Class::Lapsing } else { Class::Early };
         Need::Call { class, deadline: lapses, cause: Cause::Refresh }
@@ -372,7 +376,7 @@ impl Session {
 
     pub(super) fn expires(&self) -> Mono {
         match self.held {
-            Held::Pair { expires, .. } => expires,
+            Held::Pair { expires, .. } => expires.max(self.outlives),
             _ => Mono::MAX,
         }
     }
@@ -433,6 +437,7 @@ impl Session {
         self.failures = 0;
         self.parkings = 0;
         self.fresh_token_tried = false;
+        self.outlives = if self.ghosts == 0 { Mono::ZERO } else { self.ghosts_end };
         self.held = match flight.content {
             None => Held::Nothing,
             Some(presence) => {
@@ -447,8 +452,11 @@ impl Session {
 
     fn haunt(&mut self, flight: Flight) {
         self.held = Held::Unknown;
-        let before = if self.ghosts == 0 { Mono::MAX } else { self.ghosts_lapse };
-        self.ghosts_lapse = before.min(flight.asked + flight.expiration);
+        if self.ghosts == 0 {
+            (self.ghosts_lapse, self.ghosts_end) = (Mono::MAX, Mono::ZERO);
+        }
+        self.ghosts_lapse = self.ghosts_lapse.min(flight.asked + flight.expiration);
+        self.ghosts_end = self.ghosts_end.max(flight.not_after + LATE + flight.expiration);
         self.ghosts |= bit(flight.content);
         self.ghosts_until = flight.not_after + LATE;
     }

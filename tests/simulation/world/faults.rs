@@ -48,8 +48,8 @@ pub(super) enum Death {
     Stop(OnStop),
 }
 
-/// Graph keeps nothing longer than that.
-const LONGEST: u64 = 4 * HOUR;
+/// Graph keeps nothing longer than 4 h, and a lease holds for 12 h at most.
+const TOLD: u64 = 16 * HOUR;
 
 impl World {
     pub(super) fn fault(&mut self, what: &'static str) {
@@ -340,9 +340,16 @@ impl World {
         self.find_ids();
         self.events.retain(|_, event| !matches!(event, Event::Answer(..)));
         let (now, certain) = (self.mono, clean && !machine_too);
-        for person in &mut self.people {
-            let wanted = person.last_wanted.iter().filter(|(what, _)| **what != super::NOBODY);
-            let lately = wanted.map(|(_, &last)| last).max().is_some_and(|last| saved.mono < last + LONGEST);
+        let told: BTreeSet<usize> = (0..self.people.len())
+            .filter(|&subject| {
+                let devices = self.people[subject].truth.values();
+                devices.into_iter().any(|truth| truth.heard > 0 && saved.mono < truth.heard_at + TOLD)
+            })
+            .map(|subject| self.office.leads_to[subject])
+            .collect();
+        for (place, person) in self.people.iter_mut().enumerate() {
+            // Whose devices spoke may be cleared once, though nothing was wanted: paused, or over when it was heard of.
+            let lately = told.contains(&place);
             let touched = person.in_flight.is_some() || person.confirmed != Ok(None) || person.ghost.is_some();
             if person.ghost.is_some() || !certain && (touched || lately) {
                 person.confirmed = Err(());

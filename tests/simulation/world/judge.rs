@@ -99,11 +99,16 @@ impl World {
         let moved = self.office.policy.trust_until && wanted == SIGNALS[1].1;
         // 60 % of the time that it holds, 50 % with replicas (which changes nothing for Available), and jitter of a tenth.
         let early = if self.office.policy.replicas && wanted != AVAILABLE { 39 } else { 49 };
-        let due = self.mono >= who.confirmed_at + who.confirmed_span * early / 100;
+        let due = wanted != NOBODY && self.mono >= who.confirmed_at + who.confirmed_span * early / 100;
         let confirmed = who.confirmed.map(|content| content.is_some());
         let same = confirmed == Ok(wanted != NOBODY) && write.is(who.confirmed);
         if same && !due && !moved && who.ghost.is_none() {
-            self.violation('d', person, &format!("a call without a change: {write:?}"));
+            let ago = self.mono - self.people[person].confirmed_at;
+            self.violation(
+                'd',
+                person,
+                &format!("a call without a change, {ago} ms after it was confirmed: {write:?}"),
+            );
         }
         let who = &self.people[person];
         if let Some(at) = who.failed
