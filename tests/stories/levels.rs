@@ -65,6 +65,18 @@ fn two_topics_of_one_phone_are_one_level() {
 }
 
 #[test]
+fn what_one_topic_said_before_is_no_repeat_once_another_has_spoken() {
+    let mut rig = Rig::new();
+    for _ in 0..3 {
+        for (event, shows) in [("off_hook", CALL), ("off_hook", CALL), ("on_hook", NOBODY), ("on_hook", NOBODY)] {
+            rig.publish(&format!("yealink/action/{event}"), "").unwrap();
+            rig.drive(20);
+            rig.sees("alice", shows);
+        }
+    }
+}
+
+#[test]
 fn two_phones_of_one_person_are_ored() {
     let mut rig = Rig::new();
     rig.publish(PHONE, "INUSE").unwrap();
