@@ -165,6 +165,19 @@ fn a_burst_that_is_made_smaller_is_smaller_at_once() {
 }
 
 #[test]
+fn a_rate_of_nothing_and_one_without_end_are_taken_for_the_least_and_the_most() {
+    for senseless in [0.0, -1.0, f64::INFINITY] {
+        let mut office = Office::open(50, 10.0, |_| Outcome::Accepted);
+        office.drive(1);
+        office.budget(senseless, 5);
+        office.drive(600);
+        office.budget(10.0, 5);
+        office.drive(20);
+        assert!(office.calls.len() >= 50, "{senseless}: {} calls", office.calls.len());
+    }
+}
+
+#[test]
 fn all_429_of_one_burst_count_once_and_the_longest_wait_of_them_is_kept() {
     // Twenty calls go at once; three of them are told to wait.
     let mut office = Office::closed(2_000, 10.0, 20, |n| match n {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use presence_bridge::presence::rule::Rule;
-use presence_bridge::presence::{Action, Deadline, Mono, ObjectId, Partition, Policy, Publish, Rules, SourceId};
+use presence_bridge::presence::{
+    Action, Deadline, Mono, ObjectId, Outcome, Partition, Policy, Publish, Rules, SourceId,
+};
 
 use super::{CALL, MEETING, NOBODY, PHONE, sees_at};
 use crate::support::ALICE;
 use crate::support::plan::{desks, desks_changed};
-use crate::support::rig::Rig;
+use crate::support::rig::{Fate, Rig};
 
 #[test]
 fn somebody_no_longer_listed_is_cleared_once() {
@@ -27,6 +29,24 @@ fn somebody_no_longer_listed_is_cleared_once() {
     assert!(rig.calls.iter().all(|(_, call)| call.ends_with("clear")), "(i) set, and not listed: {:?}", rig.calls);
     rig.called(&["alice clear"]);
     rig.sees("alice", NOBODY);
+}
+
+#[test]
+fn who_was_parked_and_is_taken_off_the_list_and_on_it_again_is_tried_at_once() {
+    let mut rig = Rig::new();
+    rig.fates.push(Fate::Refused(Outcome::NoSuchUser));
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(1);
+    assert!(rig.core.view(rig.id("alice")).waiting().is_some());
+    let mut plan = desks(Policy::default());
+    plan.people.remove(0);
+    plan.rules = Rules::default();
+    rig.reload(plan);
+    rig.drive(1);
+    rig.reload(desks(Policy::default()));
+    rig.publish("ha/alice/state", "on").unwrap();
+    rig.drive(1);
+    rig.sees("alice", MEETING);
 }
 
 #[test]

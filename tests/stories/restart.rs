@@ -245,3 +245,19 @@ fn what_the_replay_did_not_confirm_has_its_end_over_another_boot_too() {
     rig.drive(30); // fifteen minutes after the broker was lost
     rig.sees_wanted("alice", None);
 }
+
+#[test]
+fn what_may_land_after_a_clean_stop_is_written_over_by_the_next_process() {
+    let mut rig = Rig::new();
+    rig.fates.push(Fate::AppliedLate(Duration::from_secs(25)));
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(2);
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    rig.drive(13); // the first answer is given up, and the clear accepted
+    rig.restart(Duration::from_secs(1), STOP);
+    rig.link(UP);
+    rig.replay(PHONE, "NOT_INUSE").unwrap_err();
+    rig.link(Link::Replayed);
+    rig.drive(60);
+    rig.sees("alice", NOBODY);
+}
