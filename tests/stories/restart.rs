@@ -75,6 +75,21 @@ fn a_gap_that_the_session_bridged_goes_on_where_its_replay_never_came() {
 }
 
 #[test]
+fn a_crash_before_the_replay_was_through_does_not_shorten_the_gap() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(10);
+    rig.link(Link::Down);
+    rig.drive(100);
+    rig.link(Link::Up { session_present: true, expiry: Duration::from_secs(300) });
+    rig.drive(1);
+    rig.restart(Duration::from_secs(780), CRASH); // 881 s since anything was heard
+    rig.sees_wanted("alice", Some(Presence::InACall));
+    rig.drive(30);
+    rig.sees_wanted("alice", None);
+}
+
+#[test]
 fn after_a_crash_who_is_wanted_is_set_and_who_is_not_is_cleared_once() {
     let mut rig = Rig::new();
     rig.publish(PHONE, "INUSE").unwrap();

@@ -31,6 +31,11 @@ impl Source {
         self.replayed_by.unwrap_or(Mono::MAX).min(self.awaited_until.unwrap_or(Mono::MAX))
     }
 
+    /// Since when it has not been heard in full; a gap that the session bridged lasts until its replay is through.
+    pub(super) fn unheard_since(&self) -> Option<Mono> {
+        self.gap.map(|gap| gap.since).or(self.backlog)
+    }
+
     /// Until when a share that was last confirmed at `heard` is too old to set anybody from.
     pub(super) fn hearsay(&self, heard: Mono) -> Option<Mono> {
         let gap = self.gap.filter(|gap| heard <= gap.since)?;

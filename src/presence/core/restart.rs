@@ -51,7 +51,7 @@ impl Core {
         let tenants = self.plan.tenants.iter().zip(&self.lanes);
         let gates = tenants.filter_map(|(tenant, lane)| Some((*tenant, lane.gate.shut(now.mono)?))).collect();
         let sources = self.sources.iter().enumerate();
-        let sources = sources.map(|(slot, source)| (source_id(slot), source.gap.map(|gap| gap.since))).collect();
+        let sources = sources.map(|(slot, source)| (source_id(slot), source.unheard_since())).collect();
         Snapshot { version: VERSION, taken: now, people, topics: self.memory.save(), sources, gates }
     }
 

@@ -135,8 +135,9 @@ impl World {
         let wanted = self.want(person);
         self.core_agrees(person, wanted);
         let now = self.mono;
-        if self.people[person].ghost.is_some_and(|sent| now > sent + 20 * MINUTE) {
-            self.people[person].ghost = None; // the gate opens within 15 minutes
+        let who = &mut self.people[person];
+        if who.parked.is_none() && who.ghost.is_some_and(|sent| now > sent + 20 * MINUTE) {
+            who.ghost = None; // the gate opens within 15 minutes
         }
         self.let_meetings_end(person);
         let seen = self.seen(person);
