@@ -429,8 +429,8 @@ impl Board {
     }
 
     /// Whether a share counts for nothing until it is said again.
-    pub(super) fn doubts(&self, origin: Origin) -> bool {
-        self.shares.iter().any(|share| share.is(origin) && share.blind_until == SUSPENDED)
+    pub(super) fn doubts(&self, now: Now, origin: Origin) -> bool {
+        self.shares.iter().any(|share| share.is(origin) && share.blind_until == SUSPENDED && !share.is_over(now))
     }
 
     /// A replay equal to what was last heard: no renewal, no revival, but proof that the broker still says so.

@@ -89,7 +89,7 @@ impl Core {
                 return (step, None);
             }
             // Where the clock could not be right, how old it is is as unknown as for a topic never heard before.
-            let doubtful = board.doubts(origin);
+            let doubtful = board.doubts(now, origin);
             if recall == Recall::Same && !doubtful {
                 board.confirm(now, origin, &mut self.memory);
                 step.result = Err(Reason::Replay);

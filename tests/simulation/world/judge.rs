@@ -136,8 +136,8 @@ impl World {
         self.core_agrees(person, wanted);
         let now = self.mono;
         let who = &mut self.people[person];
-        if who.parked.is_none() && who.ghost.is_some_and(|sent| now > sent + 20 * MINUTE) {
-            who.ghost = None; // the gate opens within 15 minutes
+        if who.parked.is_none() && who.ghost.is_some_and(|sent| now > sent + 120 * MINUTE) {
+            who.ghost = None; // the gate has opened, the last parking has ended
         }
         self.let_meetings_end(person);
         let seen = self.seen(person);
