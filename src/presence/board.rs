@@ -180,7 +180,9 @@ impl Share {
                 next = next.at_latest(mono);
             }
         }
-        for wall in [self.on_until.wall, self.off_until.wall, self.lease.wall] {
+        // An end that nothing began is forgotten when it passes, before a clock that is set back could bring it near again.
+        let alone = self.until.filter(|_| self.said == Say::Unknown).unwrap_or(Timestamp::MAX);
+        for wall in [self.on_until.wall, self.off_until.wall, self.lease.wall, alone] {
             if wall > now.wall {
                 next.wall = next.wall.min(wall);
             }
