@@ -146,20 +146,21 @@ fn near(expected: f64, found: f64, tolerance: f64) -> bool {
 }
 
 #[test]
-fn calls_per_second_are_as_in_simulated_hours() {
+fn calls_per_second_are_as_in_simulated_days() {
     let habits = |changes_per_day, taken| Habits { changes_per_day, taken };
-    for (max_stale, when_free, habits) in [
-        (300, None, habits(20.0, 0.3)),
-        (300, Some(Presence::Available), habits(20.0, 0.3)),
-        (HOUR, None, habits(20.0, 0.3)), // a stay is shorter than a period: hardly a refresh
-        (HOUR, Some(Presence::Available), habits(4.0, 0.8)),
-        (1200, Some(Presence::Away), habits(60.0, 0.5)),
+    for (max_stale, when_free, habits, replicas) in [
+        (300, None, habits(20.0, 0.3), false),
+        (300, None, habits(20.0, 0.3), true),
+        (300, Some(Presence::Available), habits(20.0, 0.3), false),
+        (HOUR, None, habits(20.0, 0.3), false), // a stay is shorter than a period: hardly a refresh
+        (HOUR, Some(Presence::Available), habits(4.0, 0.8), true),
+        (1200, Some(Presence::Away), habits(60.0, 0.5), false),
     ] {
-        let policy = policy(max_stale, when_free, 45.0);
+        let policy = Policy { replicas, ..policy(max_stale, when_free, 45.0) };
         let expected = forecast(1_000, habits, &policy);
         let mut office = Office::open(1_000, habits, &policy);
         office.drive(HOUR);
-        let (calls, refreshes) = office.measure(5_400);
+        let (calls, refreshes) = office.measure(8 * 3_600); // a working day
         let said = format!("{max_stale} s {when_free:?} {habits:?}: {expected:?}; found {calls:.3}, {refreshes:.3}");
         println!("{said}");
         assert!(near(expected.calls, calls, 0.15), "{said}");

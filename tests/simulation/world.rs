@@ -107,8 +107,8 @@ struct Person {
     changes: VecDeque<u64>,
     /// When each thing that can be seen was last wanted.
     last_wanted: BTreeMap<&'static str, u64>,
-    /// The last expirations that were asked for each.
-    asked: BTreeMap<&'static str, VecDeque<u64>>,
+    /// When each was asked for, and for how long, as far as that may still last.
+    asked: BTreeMap<&'static str, VecDeque<(u64, u64)>>,
     /// When a call last failed.
     failed: Option<u64>,
 }

@@ -26,9 +26,7 @@ impl Core {
                 None => self.lanes.push(Lane::new(tenant_id(slot), rate, now.mono)),
             }
         }
-        for person in &mut self.people {
-            person.listed = false;
-        }
+        let before: Vec<bool> = self.people.iter_mut().map(|person| std::mem::take(&mut person.listed)).collect();
         let more = plan.people.len().saturating_sub(self.people.len());
         self.people.reserve_exact(more); // not twice as many: they are what takes most of the memory
         self.ids.reserve(more);
@@ -40,7 +38,7 @@ impl Core {
         let slots = &self.slots;
         for (slot, person) in self.people.iter_mut().enumerate() {
             let listed = person.listed;
-            if !listed {
+            if !listed && before.get(slot) == Some(&true) {
                 person.paused = None;
                 person.session.forgive();
                 if let Some(alarm) = person.alarm.take() {

@@ -263,7 +263,7 @@ impl World {
             return;
         };
         self.cover("another replica calls");
-        self.people[person].asked.entry(shows).or_default().push_back(300 * SECOND);
+        self.people[person].asked.entry(shows).or_default().push_back((self.mono, 300 * SECOND));
         let late = self.rng.u64(0..25 * SECOND);
         self.after(late, Event::Lands(person, write));
     }

@@ -100,10 +100,8 @@ impl World {
         who.in_flight = Some(ticket);
         if let Some((.., span)) = write.0 {
             let asked = who.asked.entry(write.shows()).or_default();
-            asked.push_back(u64::try_from(span.as_millis()).unwrap());
-            if asked.len() > 12 {
-                asked.pop_front(); // as many as can be under way in the 25 s in which a write may land
-            }
+            asked.retain(|(at, span)| self.mono <= at + span + MINUTE);
+            asked.push_back((self.mono, u64::try_from(span.as_millis()).unwrap()));
         }
         if self.dies_at == Some(Death::CallOut) {
             self.dies_at = None;

@@ -207,7 +207,9 @@ impl World {
         let Some(&last) = who.last_wanted.get(seen) else {
             return self.violation('c', person, &format!("seen {seen}, which was never wanted"));
         };
-        let span = who.asked.get(seen).and_then(|asked| asked.iter().copied().max()).unwrap_or_default();
+        let asked =
+            who.asked.get(seen).into_iter().flatten().filter(|(at, span)| self.mono <= at + span + LANDS_WITHIN);
+        let span = asked.map(|(_, span)| *span).max().unwrap_or(300 * SECOND);
         let bound = span + LANDS_WITHIN + if flapping { DAMPED } else { 0 };
         let stuck = self.mono - last;
         if span == 300 * SECOND && !flapping {
