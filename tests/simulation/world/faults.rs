@@ -205,6 +205,7 @@ impl World {
         if !listed {
             self.people[person].paused_until = 0;
         }
+        self.people[person].failed = None; // who leaves the list is forgiven
         self.office.listed[person] = listed;
         self.people[person].listed = listed;
         self.oracle.gone(self.mono, Gone::Person(person));

@@ -113,7 +113,7 @@ impl World {
         let who = &self.people[person];
         if let Some(at) = who.failed
             && self.mono < at + 400
-            && who.wanted_since <= at
+            && who.wanted_since < at
         {
             self.violation('d', person, "no back-off after a failure");
         }
