@@ -135,10 +135,6 @@ impl World {
         let wanted = self.want(person);
         self.core_agrees(person, wanted);
         let now = self.mono;
-        let who = &mut self.people[person];
-        if who.parked.is_none() && who.ghost.is_some_and(|sent| now > sent + 120 * MINUTE) {
-            who.ghost = None; // the gate has opened, the last parking has ended
-        }
         self.let_meetings_end(person);
         let seen = self.seen(person);
         if seen == wanted {
