@@ -51,15 +51,7 @@ impl Bridge {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut log = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
+        let log = crate::support::lines_of(child.stderr.take().unwrap());
         let bridge = Bridge { child, log, dir };
         until("the bridge subscribes", || bridge.log().contains("MQTT subscribed.")).await;
         bridge

@@ -92,3 +92,19 @@ where
     tokio::spawn(async move { axum::serve(listener, router).await });
     url
 }
+
+/// What a program under test writes, as it comes.
+#[cfg(feature = "sandbox")]
+pub fn lines_of(output: impl std::io::Read + Send + 'static) -> std::sync::Arc<std::sync::Mutex<String>> {
+    use std::io::BufRead as _;
+    let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let (lines, kept) = (std::io::BufReader::new(output).lines(), std::sync::Arc::clone(&log));
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let mut log = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    log
+}

@@ -1,6 +1,5 @@
 //! The real program between the embedded broker and the sandbox, all on one clock that may run faster than life.
 
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -116,15 +115,7 @@ ttl = "24h"
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut log = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
+        let log = crate::support::lines_of(child.stderr.take().unwrap());
         let bridge = Bridge { child, log };
         let online = tokio::time::timeout(Duration::from_secs(20), self.online()).await;
         assert!(online.is_ok(), "the bridge is not online in time");

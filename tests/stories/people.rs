@@ -132,3 +132,27 @@ fn a_paused_person_is_cleared_once_and_comes_back_by_itself() {
     rig.drive(60);
     rig.called(&["alice Busy/InACall", "alice clear", "alice Busy/InACall", "alice clear"]);
 }
+
+#[test]
+fn a_reload_does_not_lift_the_back_off_of_a_clear_that_fails() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(1);
+    let without_alice = || {
+        let mut plan = desks(Policy::default());
+        plan.people.remove(0);
+        plan.rules = Rules::default();
+        plan
+    };
+    rig.calls.clear();
+    rig.fates.push(Fate::Refused(Outcome::NotSent));
+    rig.reload(without_alice());
+    for _ in 0..10 {
+        rig.pass(Duration::from_millis(20));
+        rig.reload(without_alice());
+    }
+    rig.called(&["alice clear"]); // a tenth of a second after it failed, and a second is to pass
+    rig.drive(5);
+    rig.called(&["alice clear", "alice clear"]);
+    rig.sees("alice", NOBODY);
+}
