@@ -274,7 +274,7 @@ impl Bridge {
         let Some(permit) = permit else { return };
         let Some((level, payload)) = self.next_to_publish() else { return };
         let topic = format!("{}/{level}", self.topic_prefix);
-        permit.publish(mqtt::Message { topic, payload: payload.into(), retain: true });
+        permit.publish(mqtt::Message::new(topic, payload).retained());
     }
 
     /// Topic below the prefix, and payload; an empty one deletes what the broker retains.
@@ -301,12 +301,7 @@ impl Bridge {
             let left = self.core.people().filter(|&person| !self.core.view(person).is_clean()).count();
             tracing::warn!(people = left, "Stopped before everything was answered; sessions end by their expiration.");
         }
-        let farewell = mqtt::Message {
-            topic: format!("{}/status/{}", self.topic_prefix, self.instance),
-            payload: words::OFFLINE.into(),
-            retain: true,
-        };
-        self.mqtt.stop(Some(farewell)).await;
+        self.mqtt.stop(Some(will(&self.topic_prefix, &self.instance))).await;
     }
 
     async fn drain(&mut self) {
@@ -327,5 +322,5 @@ impl Bridge {
 /// The last will: what the broker says of us when we are gone without a word.
 #[must_use]
 pub fn will(topic_prefix: &str, instance: &str) -> mqtt::Message {
-    mqtt::Message { topic: format!("{topic_prefix}/status/{instance}"), payload: words::OFFLINE.into(), retain: true }
+    mqtt::Message::new(format!("{topic_prefix}/status/{instance}"), words::OFFLINE).retained()
 }

@@ -20,6 +20,7 @@ mod loss;
 mod probe;
 mod report;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,15 +44,17 @@ const STOP: Duration = Duration::from_secs(5);
 const MOST_EVENTS: usize = 10_000;
 const MOST_BYTES: usize = 16 << 20;
 
-/// How to reach a broker.
+/// How to reach a broker, and what to ask of it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// What the broker is called in logs and alarms.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
     /// With TLS, or in plain text.
     pub tls: Option<TlsConfig>,
+    /// Which MQTT is spoken.
+    pub protocol: Protocol,
     /// Unique at the broker: a second client of the same id takes the connection over.
     pub client_id: String,
     /// User name, if the broker wants one.
@@ -69,7 +72,79 @@ pub struct Config {
     /// Topic filters, subscribed at QoS 1.
     pub filters: Vec<String>,
     /// Published by the broker when the link dies without a word.
-    pub will: Message,
+    pub will: Option<Message>,
+    /// The topic on which we publish to ourselves, to know that we hear; `None`: we do not know.
+    pub canary: Option<String>,
+    /// A file of ours that keeps, over restarts, who we are and what we subscribed; `None`: nothing is kept.
+    pub kept: Option<PathBuf>,
+}
+
+impl Config {
+    /// What `[mqtt]` says where it says nothing else; without canary and will.
+    #[must_use]
+    pub fn new(address: Address, client_id: impl Into<String>) -> Self {
+        Config {
+            name: "mqtt".to_owned(),
+            address,
+            tls: None,
+            protocol: Protocol::Newest,
+            client_id: client_id.into(),
+            username: None,
+            password: None,
+            keep_alive: Duration::from_secs(15),
+            session: Session::Persistent { expiry: Duration::from_secs(300) },
+            max_packet_size: 1 << 20,
+            receive_maximum: 100,
+            filters: Vec::new(),
+            will: None,
+            canary: None,
+            kept: None,
+        }
+    }
+}
+
+/// Where a broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `mqtt://`, `mqtts://`
+    Tcp {
+        /// Name or address, an IPv6 address with or without its brackets.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// `ws://`, `wss://`
+    WebSocket {
+        /// Name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// From the first slash on.
+        path: String,
+    },
+    /// `unix:`
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::WebSocket { host, port, path } => write!(f, "{host}:{port}{path}"),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Which MQTT is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT 5, and 3.1.1 with a broker that refuses it.
+    Newest,
+    /// MQTT 5 only.
+    V5,
+    /// MQTT 3.1.1 only.
+    V311,
 }
 
 /// TLS to a broker.
@@ -77,6 +152,8 @@ pub struct Config {
 pub struct TlsConfig {
     /// The only certificates to trust, PEM; `None`: the system's.
     pub ca_file: Option<PathBuf>,
+    /// Our own certificate (chain) and its key, PEM, if the broker wants one.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// What the broker keeps while we are away.
@@ -91,7 +168,7 @@ pub enum Session {
     Clean,
 }
 
-/// A message of ours. QoS 0: what we publish is retained state, and said again at every connection.
+/// A message of ours.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// Where to.
@@ -100,6 +177,37 @@ pub struct Message {
     pub payload: Bytes,
     /// Kept by the broker for those who subscribe later.
     pub retain: bool,
+    /// How surely it arrives.
+    pub qos: Qos,
+}
+
+impl Message {
+    /// Not retained, QoS 0.
+    #[must_use]
+    pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+        Message { topic: topic.into(), payload: payload.into(), retain: false, qos: Qos::AtMostOnce }
+    }
+
+    /// Kept by the broker.
+    #[must_use]
+    pub fn retained(self) -> Self {
+        Message { retain: true, ..self }
+    }
+
+    /// At QoS 1.
+    #[must_use]
+    pub fn at_least_once(self) -> Self {
+        Message { qos: Qos::AtLeastOnce, ..self }
+    }
+}
+
+/// How surely a message of ours arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Qos {
+    /// 0. For state that is said again at every connection.
+    AtMostOnce,
+    /// 1. For what is said once, and must be.
+    AtLeastOnce,
 }
 
 /// Something that happened on the link.

@@ -511,7 +511,7 @@ async fn run_with_the_sandbox_needs_neither_tenant_nor_broker() {
     crate::mqtt::up(&mut events).await;
     let permit = phone.permit().await.unwrap();
     let topic = "pbx/devstate/PJSIP/1001".to_owned();
-    permit.publish(presence_bridge::mqtt::Message { topic, payload: "INUSE".into(), retain: false });
+    permit.publish(presence_bridge::mqtt::Message::new(topic, "INUSE"));
     let set = log.find(|line| line.contains("Presence set.")).unwrap();
     assert!(set.contains("Busy/InACall"), "{set}");
     child.kill().unwrap();

@@ -69,7 +69,7 @@ async fn figures() {
         let topic = format!("pbx/p{}", 1 + n % (PEOPLE - 1));
         let permit = desks.permit().await.unwrap();
         let sent = Instant::now();
-        permit.publish(Message { topic, payload: payload.into(), retain: false });
+        permit.publish(Message::new(topic, payload));
         tokio::time::sleep(Duration::from_millis(50)).await; // 20 changes a second
         took.extend(arrivals.lock().unwrap().first().map(|(_, at)| *at - sent));
     }
@@ -101,20 +101,8 @@ fn reading_a_hundred_thousand_people() {
 }
 
 fn publisher(port: u16) -> mqtt::Config {
-    mqtt::Config {
-        host: "127.0.0.1".into(),
-        port,
-        tls: None,
-        client_id: "desks".into(),
-        username: None,
-        password: None,
-        keep_alive: Duration::from_secs(15),
-        session: Session::Clean,
-        max_packet_size: 65_536,
-        receive_maximum: 100,
-        filters: Vec::new(),
-        will: Message { topic: "desks".into(), payload: "gone".into(), retain: false },
-    }
+    let address = mqtt::Address::Tcp { host: "127.0.0.1".into(), port };
+    mqtt::Config { session: Session::Clean, ..mqtt::Config::new(address, "desks") }
 }
 
 fn configuration(port: u16, graph: &str) -> String {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use presence_bridge::clock::Clock;
-use presence_bridge::mqtt::{self, Config, Event, Events, Handle, Incoming, Message, Session};
+use presence_bridge::mqtt::{self, Address, Config, Event, Events, Handle, Incoming, Message};
 use presence_bridge::presence::Link;
 use presence_bridge::secret::SecretSource;
 use presence_bridge::telemetry::Telemetry;
@@ -18,19 +18,13 @@ use crate::support::mosquitto::{Mosquitto, free_port, program};
 use crate::support::{stays, until};
 
 pub fn config(port: u16, client_id: &str) -> Config {
+    let will = Message::new(format!("status/{client_id}"), "gone").retained();
     Config {
-        host: "127.0.0.1".into(),
-        port,
-        tls: None,
-        client_id: client_id.into(),
-        username: None,
-        password: None,
         keep_alive: Duration::from_secs(5),
-        session: Session::Persistent { expiry: Duration::from_secs(300) },
         max_packet_size: 65_536,
-        receive_maximum: 100,
         filters: vec!["in/#".into()],
-        will: Message { topic: format!("status/{client_id}"), payload: "gone".into(), retain: true },
+        will: Some(will),
+        ..Config::new(Address::Tcp { host: "127.0.0.1".into(), port }, client_id)
     }
 }
 
@@ -180,7 +174,7 @@ async fn a_stop_says_farewell_and_a_death_leaves_the_will() {
     up(&mut seen).await;
     let (handle, mut events, _) = start(config(broker.port, "leaves"));
     up(&mut events).await;
-    let farewell = Message { topic: "status/leaves".into(), payload: "bye".into(), retain: true };
+    let farewell = Message::new("status/leaves", "bye").retained();
     handle.stop(Some(farewell)).await;
     says(&mut seen, "bye").await;
     // A runtime that is dropped takes its sockets with it: a death without a word.
@@ -211,7 +205,7 @@ async fn publishes_arrive() {
     let (handle, mut events, _) = start(config(broker.port, "publish"));
     up(&mut events).await;
     let permit = handle.permit().await.unwrap();
-    permit.publish(Message { topic: "in/mine".into(), payload: "hello".into(), retain: true });
+    permit.publish(Message::new("in/mine", "hello").retained());
     says(&mut events, "hello").await;
     handle.stop(None).await;
 }
@@ -257,11 +251,11 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
     up(&mut phone_events).await;
     for topic in ["devices/phone2/state", "devices/phone1/state"] {
         let permit = phone.permit().await.unwrap();
-        permit.publish(Message { topic: topic.into(), payload: topic.to_owned().into(), retain: false });
+        permit.publish(Message::new(topic, topic));
     }
     says(&mut events, "devices/phone1/state").await; // the forged one did not arrive
     let permit = bridge.permit().await.unwrap();
-    permit.publish(Message { topic: "presence-bridge/status/x".into(), payload: "online".into(), retain: true });
+    permit.publish(Message::new("presence-bridge/status/x", "online").retained());
     says(&mut events, "online").await;
     bridge.stop(None).await;
     phone.stop(None).await;
@@ -269,7 +263,7 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
 
 /// Fills every queue towards a broker that does not read.
 async fn fill(handle: &Handle) {
-    let message = Message { topic: "in/mine".into(), payload: vec![b'x'; 60_000].into(), retain: false };
+    let message = Message::new("in/mine", vec![b'x'; 60_000]);
     while let Ok(permit) = tokio::time::timeout(Duration::from_millis(200), handle.permit()).await {
         permit.unwrap().publish(message.clone());
     }
@@ -302,7 +296,7 @@ async fn a_stop_with_every_queue_full_still_disconnects() {
     up(&mut events).await;
     broker.signal("STOP");
     fill(&handle).await;
-    let farewell = Message { topic: "status/full".into(), payload: "bye".into(), retain: true };
+    let farewell = Message::new("status/full", "bye").retained();
     let stop = tokio::spawn(handle.stop(Some(farewell)));
     tokio::task::yield_now().await;
     broker.signal("CONT");

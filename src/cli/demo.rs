@@ -207,19 +207,11 @@ impl Stage {
         port: u16,
         screen: Screen,
     ) -> Result<Self, String> {
+        let address = mqtt::Address::Tcp { host: "127.0.0.1".to_owned(), port };
         let config = mqtt::Config {
-            host: "127.0.0.1".to_owned(),
-            port,
-            tls: None,
-            client_id: "desks".to_owned(),
-            username: None,
-            password: None,
-            keep_alive: Duration::from_secs(15),
             session: mqtt::Session::Clean,
-            max_packet_size: 1 << 20,
-            receive_maximum: 100,
             filters: vec!["presence-bridge/people/+".to_owned()],
-            will: mqtt::Message { topic: "desks/status".to_owned(), payload: "offline".into(), retain: false },
+            ..mqtt::Config::new(address, "desks")
         };
         let (desks, events) = mqtt::start(config, clock.clone(), Telemetry::new(clock.clone()))?;
         let states = vec![serde_json::Value::Null; people.len()];
@@ -263,7 +255,7 @@ impl Stage {
 
     async fn publish(&self, topic: &str, payload: &'static str) {
         if let Some(permit) = self.desks.permit().await {
-            permit.publish(mqtt::Message { topic: topic.to_owned(), payload: payload.into(), retain: false });
+            permit.publish(mqtt::Message::new(topic, payload));
         }
     }
 

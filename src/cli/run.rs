@@ -160,11 +160,9 @@ pub(super) fn graph_config(section: &config::GraphSection) -> graph::Config {
 /// What the adapter needs of `[mqtt]`.
 pub(super) fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config {
     let section = &config.mqtt;
+    let address = mqtt::Address::Tcp { host: section.host.clone(), port: section.port };
     mqtt::Config {
-        host: section.host.clone(),
-        port: section.port,
-        tls: section.tls.then(|| mqtt::TlsConfig { ca_file: section.ca_file.clone() }),
-        client_id: section.client_id.clone(),
+        tls: section.tls.then(|| mqtt::TlsConfig { ca_file: section.ca_file.clone(), client: None }),
         username: section.username.clone(),
         password: section.password.clone(),
         keep_alive: section.keep_alive,
@@ -175,7 +173,8 @@ pub(super) fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config 
         max_packet_size: section.max_packet_size,
         receive_maximum: section.receive_maximum,
         filters: config.plan.rules.filters(),
-        will,
+        will: Some(will),
+        ..mqtt::Config::new(address, section.client_id.as_str())
     }
 }
 

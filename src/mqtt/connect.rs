@@ -10,7 +10,7 @@ use rumqttc::v5::{ConnectionError, MqttOptions, MqttState, StateError};
 use rumqttc::{TlsConfiguration, Transport};
 
 use super::loss::Cause;
-use super::{Config, Session};
+use super::{Address, Config, Session};
 use crate::tls;
 
 /// An attempt to connect, from the first packet to CONNACK.
@@ -30,15 +30,15 @@ pub(super) fn reset(options: &mut MqttOptions, config: &Config, retains: bool) {
             options.set_clean_start(true);
         }
     }
-    let will = &config.will;
-    let retain = will.retain && retains;
-    options.set_last_will(LastWill::new(&will.topic, will.payload.to_vec(), QoS::AtLeastOnce, retain, None));
+    if let Some(will) = &config.will {
+        let retain = will.retain && retains;
+        options.set_last_will(LastWill::new(&will.topic, will.payload.to_vec(), QoS::AtLeastOnce, retain, None));
+    }
 }
 
 pub(super) fn options(config: &Config) -> MqttOptions {
-    // An IPv6 address without its brackets: rumqttc's look-up takes it so, and as a TLS server name it has none.
-    let host = config.host.trim_start_matches('[').trim_end_matches(']');
-    let mut options = MqttOptions::new(&config.client_id, host, config.port);
+    let (host, port) = place(config);
+    let mut options = MqttOptions::new(&config.client_id, host, port);
     reset(&mut options, config, true);
     options.set_connection_timeout(CONNECT_SECONDS);
     options.set_manual_acks(true);
@@ -49,6 +49,16 @@ pub(super) fn options(config: &Config) -> MqttOptions {
     network.set_tcp_nodelay(true);
     options.set_network_options(network);
     options
+}
+
+/// An IPv6 address comes without its brackets: rumqttc's look-up takes it so, and as a TLS server name it has none.
+pub(super) fn place(config: &Config) -> (&str, u16) {
+    match &config.address {
+        Address::Tcp { host, port } | Address::WebSocket { host, port, .. } => {
+            (host.trim_start_matches('[').trim_end_matches(']'), *port)
+        }
+        Address::Unix(_) => ("", 0),
+    }
 }
 
 /// Of a connection that has just begun.
@@ -67,6 +77,9 @@ pub(super) fn refuses_retained(error: &ConnectionError) -> bool {
 }
 
 pub(super) fn transport(config: &Config) -> Result<Transport, String> {
+    if !matches!(config.address, Address::Tcp { .. }) {
+        return Err(format!("{}: brokers are reached by TCP", config.address));
+    }
     let Some(tls) = &config.tls else { return Ok(Transport::Tcp) };
     let client = tls::client_config(tls.ca_file.as_deref())?;
     Ok(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client))))

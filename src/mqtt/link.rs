@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
 use super::loss::{Cause, Losses};
-use super::{AckToken, Command, Config, Event, Incoming, Message, Session, Waiting};
+use super::{AckToken, Command, Config, Event, Incoming, Message, Qos, Session, Waiting};
 use super::{connect, report};
 use crate::clock::Clock;
 use crate::presence::{Link, Mono};
@@ -213,14 +213,18 @@ impl LinkTask {
     }
 
     fn says(&self, message: &Message) -> bool {
-        let publish = Publish::new(message.topic.as_str(), QoS::AtMostOnce, message.payload.clone(), None);
+        let qos = match message.qos {
+            Qos::AtMostOnce => QoS::AtMostOnce,
+            Qos::AtLeastOnce => QoS::AtLeastOnce,
+        };
+        let publish = Publish::new(message.topic.as_str(), qos, message.payload.clone(), None);
         if publish.size() > self.largest {
             // rumqttc would end the connection for it.
             self.telemetry.tell(&report::Dropped::TooLarge { topic: &message.topic, largest: self.largest });
             return true;
         }
         let retain = message.retain && self.retains;
-        self.client.try_publish(message.topic.as_str(), QoS::AtMostOnce, retain, publish.payload).is_ok()
+        self.client.try_publish(message.topic.as_str(), qos, retain, publish.payload).is_ok()
     }
 
     fn packet(&mut self, packet: Packet, eventloop: &mut EventLoop) {
@@ -271,8 +275,8 @@ impl LinkTask {
         if !self.config.filters.is_empty() && self.client.try_subscribe_many(filters).is_err() {
             tracing::error!("Topic filters cannot be subscribed: they are not valid MQTT.");
         }
-        let (host, port, session_present) = (self.config.host.as_str(), self.config.port, ack.session_present);
-        tracing::info!(host, port, session_present, "MQTT connected.");
+        let (broker, session_present) = (&self.config.address, ack.session_present);
+        tracing::info!(%broker, session_present, "MQTT connected.");
         self.tell(Event::Link(Link::Up { session_present, expiry }));
     }
 

@@ -58,7 +58,7 @@ pub async fn probe(config: &Config) -> Result<Probed, (Obstacle, String)> {
         let password = password.map_err(|error| (Obstacle::File, error))?;
         options.set_credentials(username.as_str(), password.expose_secret());
     }
-    if let Err(error) = tokio::net::lookup_host((host(config), config.port)).await {
+    if let Err(error) = tokio::net::lookup_host(connect::place(config)).await {
         return Err((Obstacle::Name, error.to_string()));
     }
     let (client, eventloop) = AsyncClient::new(options, 16);
@@ -67,10 +67,6 @@ pub async fn probe(config: &Config) -> Result<Probed, (Obstacle, String)> {
         Ok(Err(error)) => Err((obstacle(&error), error.to_string())),
         Err(_) => Err((Obstacle::Other, "the broker did not answer in time".to_owned())),
     }
-}
-
-fn host(config: &Config) -> &str {
-    config.host.trim_start_matches('[').trim_end_matches(']')
 }
 
 async fn talk(config: &Config, client: AsyncClient, mut eventloop: EventLoop) -> Result<Probed, ConnectionError> {

@@ -145,8 +145,8 @@ impl Event for Lost<'_> {
 
     fn log(&self, due: Option<u64>) {
         let Some(times) = due else { return };
-        let (host, port, error) = (self.config.host.as_str(), self.config.port, self.error);
-        tracing::warn!(host, port, times, %error, "MQTT connection lost, or not to be had; trying again.");
+        let (broker, error) = (&self.config.address, self.error);
+        tracing::warn!(%broker, times, %error, "MQTT connection lost, or not to be had; trying again.");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Addresses and certificates, against mosquitto.
 
-use presence_bridge::mqtt::TlsConfig;
+use presence_bridge::mqtt::{Address, TlsConfig};
 
 use super::{config, readable, start, up};
 use crate::support::mosquitto::Mosquitto;
@@ -40,13 +40,13 @@ fn has_ipv6(test: &str) -> bool {
 async fn fault_14_tls_with_the_right_ca_only() {
     let Some(broker) = with_tls("fault_14", "127.0.0.1").await else { return };
     let mut strict = config(broker.port, "no-ca");
-    strict.tls = Some(TlsConfig { ca_file: None });
+    strict.tls = Some(TlsConfig { ca_file: None, client: None });
     let (handle, mut events, telemetry) = start(strict);
     until("the certificate is refused", || telemetry.total("mqtt_lost", "other") > 0).await;
     assert!(events.try_next().is_none());
     handle.stop(None).await;
     let mut right = config(broker.port, "ca");
-    right.tls = Some(TlsConfig { ca_file: Some(broker.dir.path().join("ca.pem")) });
+    right.tls = Some(TlsConfig { ca_file: Some(broker.dir.path().join("ca.pem")), client: None });
     let (handle, mut events, _) = start(right);
     up(&mut events).await;
     handle.stop(None).await;
@@ -61,15 +61,15 @@ async fn an_ipv6_address_in_plain_text_and_with_tls() {
     let Some(broker) = Mosquitto::on("mqtt IPv6", "::1", plain).await else { return };
     for host in ["::1", "[::1]"] {
         let mut config = config(broker.port, "six");
-        config.host = host.to_owned();
+        config.address = Address::Tcp { host: host.to_owned(), port: broker.port };
         let (handle, mut events, _) = start(config);
         up(&mut events).await;
         handle.stop(None).await;
     }
     let Some(broker) = with_tls("mqtt IPv6 with TLS", "::1").await else { return };
     let mut config = config(broker.port, "six");
-    config.host = "::1".to_owned();
-    config.tls = Some(TlsConfig { ca_file: Some(broker.dir.path().join("ca.pem")) });
+    config.address = Address::Tcp { host: "::1".to_owned(), port: broker.port };
+    config.tls = Some(TlsConfig { ca_file: Some(broker.dir.path().join("ca.pem")), client: None });
     let (handle, mut events, _) = start(config);
     up(&mut events).await;
     handle.stop(None).await;

@@ -16,7 +16,7 @@ pub fn pkid(body: &[u8]) -> u16 {
 
 pub async fn say(handle: &Handle, payload: &str) {
     let permit = handle.permit().await.unwrap();
-    permit.publish(Message { topic: "out".into(), payload: payload.to_owned().into(), retain: true });
+    permit.publish(Message::new("out", payload.to_owned()).retained());
 }
 
 pub async fn connected(broker: &FakeBroker, events: &mut Events, properties: &[u8]) -> Peer {

@@ -153,7 +153,7 @@ ttl = "24h"
 
     async fn say(&self, topic: &str, payload: &str, retain: bool) {
         let permit = self.phones.permit().await.unwrap();
-        permit.publish(Message { topic: topic.to_owned(), payload: payload.to_owned().into(), retain });
+        permit.publish(Message { retain, ..Message::new(topic, payload.to_owned()) });
     }
 
     pub fn seen(&self, number: usize) -> String {

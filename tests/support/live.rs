@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use presence_bridge::bridge::reload::Source;
 use presence_bridge::cli::run;
@@ -86,7 +85,7 @@ impl Live {
 
     /// A live message.
     pub async fn publish(&self, topic: &str, payload: &str) {
-        let message = Message { topic: topic.to_owned(), payload: payload.to_owned().into(), retain: false };
+        let message = Message::new(topic, payload.to_owned());
         self.desks.permit().await.unwrap().publish(message);
     }
 
@@ -128,18 +127,9 @@ fn replace(dir: &Path, name: &str, text: &str) {
 /// A client that publishes for the devices and hears what the bridge says.
 async fn desks(port: u16) -> (Handle, Arc<Mutex<BTreeMap<String, String>>>) {
     let config = mqtt::Config {
-        host: "127.0.0.1".into(),
-        port,
-        tls: None,
-        client_id: "desks".into(),
-        username: None,
-        password: None,
-        keep_alive: Duration::from_secs(15),
         session: Session::Clean,
-        max_packet_size: 1 << 20,
-        receive_maximum: 100,
         filters: vec!["presence-bridge/people/+".into(), "presence-bridge/status/+".into()],
-        will: Message { topic: "desks".into(), payload: "gone".into(), retain: false },
+        ..mqtt::Config::new(mqtt::Address::Tcp { host: "127.0.0.1".into(), port }, "desks")
     };
     let (handle, mut events) = mqtt::start(config, Clock::live(), Telemetry::new(Clock::live())).unwrap();
     while !matches!(events.next().await, Some(Event::Link(Link::Up { .. }))) {}

@@ -15,7 +15,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
     // Under the bridge's own client id, the broker would end the connection of a bridge that runs.
     let client_id = format!("{}-doctor", section.client_id);
     let topic = format!("{}/status/{client_id}", config.topic_prefix);
-    let will = Message { topic, payload: "{}".into(), retain: false };
+    let will = Message::new(topic, "{}");
     let probed =
         mqtt::probe(&mqtt::Config { client_id, session: Session::Clean, ..run::mqtt_config(config, will) }).await;
     match probed {
