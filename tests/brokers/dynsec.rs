@@ -8,7 +8,7 @@ use presence_bridge::secret::SecretSource;
 
 use super::contract::answers_of_both;
 use super::expect;
-use super::wire::Access;
+use super::wire::{Access, Client, Connect, Version};
 use crate::mqtt::{config, start as link, up};
 use crate::support::mosquitto::{Mosquitto, program};
 use crate::support::{skipped, until};
@@ -86,4 +86,31 @@ async fn a_subscription_that_dynamic_security_refuses_is_an_alarm_until_it_is_gr
     // The plugin ends the connections of whom it changes: the bridge comes back and asks again.
     until("it is over", || alarms().is_empty()).await;
     handle.stop(None).await;
+}
+
+#[tokio::test]
+async fn the_documented_role_suffices() {
+    let Some(broker) = start("dynamic security's role").await else { return };
+    control(&broker, &["createClient", "office", "-p", "secret"]);
+    control(&broker, &["createRole", "office"]);
+    for filter in ["pbx/#", "devices/#", "presence-bridge/canary/#", "presence-bridge/in/#"] {
+        control(&broker, &["addRoleACL", "office", "subscribePattern", filter, "allow"]);
+        control(&broker, &["addRoleACL", "office", "publishClientReceive", filter, "allow"]);
+    }
+    for topic in ["canary/#", "status/#", "people/#", "in/+/error"] {
+        let filter = format!("presence-bridge/{topic}");
+        control(&broker, &["addRoleACL", "office", "publishClientSend", &filter, "allow"]);
+    }
+    control(&broker, &["addClientRole", "office", "office"]);
+    let access = Access { port: broker.port, version: Version::V5, login: Some(("office", "secret")) };
+    let mut office = Client::welcomed(&access, &Connect::new("office")).await;
+    let filters = ["pbx/+/PJSIP/+", "devices/#", "presence-bridge/canary/office", "presence-bridge/in/#"];
+    assert_eq!(office.subscribe(&filters).await, Ok(vec![1; 4]));
+    for topic in ["canary/office", "status/office", "people/alice", "in/alice/error"] {
+        let code = office.publish(&format!("presence-bridge/{topic}"), "x", true).await;
+        assert!(matches!(code, Ok(0 | 0x10)), "{topic}: {code:?}");
+    }
+    assert_eq!(office.messages().await.len(), 2, "canary and error");
+    assert_eq!(office.publish("pbx/devstate/PJSIP/1001", "INUSE", false).await, Ok(0x87));
+    assert_eq!(office.subscribe(&["other/#", "#"]).await, Ok(vec![0x87, 0x87]));
 }

@@ -11,13 +11,23 @@ use crate::support::mosquitto::free_port;
 use crate::support::skipped;
 
 const SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-/// The user `bridge` with the password `secret`, who may do everything but touch `secret/…`; the hash is salt and
-/// SHA-256 of both, as RabbitMQ keeps it.
+/// The user `bridge`, who may do everything but touch `secret/…`, and `office` with the rights of `docs/brokers.md`. The hash
+/// is salt and SHA-256 of it and the password `secret`, as RabbitMQ keeps it.
 const DEFINITIONS: &str = r#"{
-  "users": [{"name": "bridge", "password_hash": "AAECAygv0e1JvWmb/yuFkkS4o6/ym7l2VIDl94ohKiVGBwMk", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ""}],
+  "users": [
+    {"name": "bridge", "password_hash": "AAECAygv0e1JvWmb/yuFkkS4o6/ym7l2VIDl94ohKiVGBwMk", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ""},
+    {"name": "office", "password_hash": "AAECAygv0e1JvWmb/yuFkkS4o6/ym7l2VIDl94ohKiVGBwMk", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ""}
+  ],
   "vhosts": [{"name": "/"}],
-  "permissions": [{"user": "bridge", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
-  "topic_permissions": [{"user": "bridge", "vhost": "/", "exchange": "amq.topic", "write": "^(?!secret).*", "read": "^(?!secret).*"}]
+  "permissions": [
+    {"user": "bridge", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
+    {"user": "office", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+  ],
+  "topic_permissions": [
+    {"user": "bridge", "vhost": "/", "exchange": "amq.topic", "write": "^(?!secret).*", "read": "^(?!secret).*"},
+    {"user": "office", "vhost": "/", "exchange": "amq.topic",
+     "write": "^(presence-bridge|homeassistant)\\.", "read": "^(pbx|devices|homeassistant|presence-bridge)\\."}
+  ]
 }"#;
 
 /// Ends the emulator and what it started: its name server, its watchdogs.
@@ -103,4 +113,20 @@ async fn rabbitmq_answers_so() {
     expect("RabbitMQ, 5", &format!("{new:?}"), r#"Err("closed")"#);
     let found = answers(&broker.access(Version::V311), Some("secret/a")).await;
     expect("RabbitMQ", &found, include_str!("rabbitmq.txt"));
+    rights(&Access { login: Some(("office", "secret")), ..broker.access(Version::V311) }).await;
+}
+
+/// Those that the documentation gives suffice, and end there.
+async fn rights(access: &Access) {
+    let mut office = Client::welcomed(access, &Connect::new("office")).await;
+    let filters =
+        ["pbx/+/PJSIP/+", "devices/#", "homeassistant/status", "presence-bridge/canary/office", "presence-bridge/in/#"];
+    assert_eq!(office.subscribe(&filters).await, Ok(vec![1; 5]));
+    for topic in ["canary/office", "status/office", "people/alice", "in/alice/error"] {
+        assert_eq!(office.publish(&format!("presence-bridge/{topic}"), "x", true).await, Ok(0), "{topic}");
+    }
+    assert_eq!(office.messages().await.len(), 2, "canary and error");
+    assert!(office.publish("pbx/devstate/PJSIP/1001", "INUSE", false).await.is_err(), "RabbitMQ closes");
+    let mut office = Client::welcomed(access, &Connect::new("office")).await;
+    assert!(office.subscribe(&["other/#"]).await.is_err(), "RabbitMQ closes");
 }
