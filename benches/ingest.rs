@@ -1,12 +1,12 @@
 //! What hearing costs: processor time of this process for 100,000 messages, beside a bare client in the same run.
 //!
 //! One mosquitto on loopback, and a publisher in a process of its own, so that neither counts. 500 phones say what they said
-//! before in 95 % of the messages. Four listeners take the same stream in turn, so that what one costs more than the one
-//! before it is visible: a bare rumqttc client; our adapter; the adapter and the core; the whole bridge, which also counts,
-//! decides, publishes people's states and asks (an absent) Graph.
+//! before in 95 % of the messages. Five listeners take the same stream in turn, so that what one costs more than the one
+//! before it is visible: a bare rumqttc client; one that acknowledges message by message; our adapter; the adapter and the
+//! core; the whole bridge, which also counts, decides, publishes people's states and asks (an absent) Graph.
 //!
 //! `cargo bench --bench ingest`; for a profiler, one listener in a flood: `-- bridge 1` (its name in the table, and the
-//! QoS; a third word makes it a task of the runtime instead of its main thread's).
+//! QoS; a third word puts everything into one thread).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "benches may")]
 
@@ -22,7 +22,7 @@ use presence_bridge::admin;
 use presence_bridge::bridge::{self, Bridge, Parts};
 use presence_bridge::clock::Clock;
 use presence_bridge::config::Config;
-use presence_bridge::mqtt::{self, Event, Handle, Incoming, Session};
+use presence_bridge::mqtt::{self, Event, Handle, Session};
 use presence_bridge::presence::{Core, OnStop, Publish, SourceId};
 use presence_bridge::telemetry::Telemetry;
 use rumqttc::v5::mqttbytes::QoS;
@@ -55,16 +55,18 @@ fn main() {
     println!("{MESSAGES} messages over {PHONES} topics; ms of processor time per 100,000 heard, and in brackets");
     println!("how often, per 100 messages, one of the threads went to sleep");
     println!(
-        "{:>7} {:>5} {:>12} {:>12} {:>12} {:>12}   bridge/bare",
-        "pace", "QoS", "bare", "adapter", "core", "bridge"
+        "{:>7} {:>5} {:>10} {:>10} {:>10} {:>10} {:>10}  bridge/bare",
+        "pace", "QoS", "bare", "by-hand", "adapter", "core", "bridge"
     );
     for (pace, rate) in [("even", EVEN), ("flood", FLOOD)] {
         for at_least_once in [false, true] {
             for _ in 0..ROUNDS {
                 let found = LISTENERS.map(|(_, listener)| measure(listener, broker.port, at_least_once, rate, false));
-                let [bare, adapter, core, whole] = found.each_ref().map(Cost::to_string);
-                let (qos, ratio) = (u8::from(at_least_once), found[3].processor / found[0].processor);
-                println!("{pace:>7} {qos:>5} {bare:>12} {adapter:>12} {core:>12} {whole:>12}   {ratio:.2}");
+                let [bare, by_hand, adapter, core, whole] = found.each_ref().map(Cost::to_string);
+                let (qos, ratio) = (u8::from(at_least_once), found[4].processor / found[0].processor);
+                println!(
+                    "{pace:>7} {qos:>5} {bare:>10} {by_hand:>10} {adapter:>10} {core:>10} {whole:>10}  {ratio:.2}"
+                );
             }
         }
     }
@@ -73,13 +75,20 @@ fn main() {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listener {
     Bare,
+    /// Bare, but it acknowledges message by message, as whoever wants to be done with a message first has to.
+    ByHand,
     Adapter,
     Core,
     Bridge,
 }
 
-const LISTENERS: [(&str, Listener); 4] =
-    [("bare", Listener::Bare), ("adapter", Listener::Adapter), ("core", Listener::Core), ("bridge", Listener::Bridge)];
+const LISTENERS: [(&str, Listener); 5] = [
+    ("bare", Listener::Bare),
+    ("by-hand", Listener::ByHand),
+    ("adapter", Listener::Adapter),
+    ("core", Listener::Core),
+    ("bridge", Listener::Bridge),
+];
 
 /// Counts what it hears.
 type Heard = Arc<AtomicU64>;
@@ -101,12 +110,15 @@ impl std::fmt::Display for Cost {
     }
 }
 
-/// On a runtime like that of the program, and like the program in the main thread; or as one more task of the runtime.
-fn measure(listener: Listener, port: u16, at_least_once: bool, rate: u64, spawned: bool) -> Cost {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+/// On a runtime like that of the program, and like the program in the main thread; or all in one thread.
+fn measure(listener: Listener, port: u16, at_least_once: bool, rate: u64, single: bool) -> Cost {
+    let mut builder = match single {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
     let cost = runtime.block_on(async {
         let (count, work) = start(listener, port).await;
-        let work = if spawned { Box::pin(async { tokio::spawn(work).await.unwrap() }) } else { work };
         tokio::select! {
             () = work => panic!("a listener ended"),
             cost = published(name(listener), &count, port, at_least_once, rate) => cost,
@@ -180,26 +192,29 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 async fn start(listener: Listener, port: u16) -> (Count, Work) {
     let heard = Heard::default();
     let work = match listener {
-        Listener::Bare => bare(port, Arc::clone(&heard)).await,
+        Listener::Bare | Listener::ByHand => bare(port, listener == Listener::ByHand, Arc::clone(&heard)).await,
         Listener::Adapter | Listener::Core => ours(listener, port, Arc::clone(&heard)).await,
         Listener::Bridge => return whole(port).await,
     };
     (Count::Own(heard), work)
 }
 
-/// The loop that rumqttc's examples show. It acknowledges by itself.
-async fn bare(port: u16, heard: Heard) -> Work {
+/// The loop that rumqttc's examples show. By itself it acknowledges as it reads, up to ten in one write.
+async fn bare(port: u16, by_hand: bool, heard: Heard) -> Work {
     let mut options = MqttOptions::new("bare", "127.0.0.1", port);
     options.set_max_packet_size(Some(LARGEST));
     options.set_receive_maximum(Some(RECEIVE_MAXIMUM));
-    let (client, mut eventloop) = AsyncClient::new(options, 64);
+    options.set_manual_acks(by_hand);
+    let (client, mut eventloop) = AsyncClient::new(options, 65_536);
     client.try_subscribe_many([Filter::new("pbx/devstate/PJSIP/+", QoS::AtLeastOnce)]).unwrap();
     while !matches!(eventloop.poll().await.unwrap(), Polled::Incoming(Packet::SubAck(_))) {}
     Box::pin(async move {
-        let _client = client;
         while let Ok(event) = eventloop.poll().await {
-            if let Polled::Incoming(Packet::Publish(_)) = event {
+            if let Polled::Incoming(Packet::Publish(publish)) = event {
                 heard.fetch_add(1, Ordering::Relaxed);
+                if by_hand && publish.qos == QoS::AtLeastOnce {
+                    client.try_ack(&publish).unwrap();
+                }
             }
         }
     })
@@ -213,20 +228,18 @@ async fn ours(listener: Listener, port: u16, heard: Heard) -> Work {
     let mut core = (listener == Listener::Core).then(|| Core::new(clock.now(), Arc::new(config.plan)));
     Box::pin(async move {
         while let Some(event) = events.next().await {
-            let mut next = Some(event);
-            // As many in a row as the bridge takes.
-            for _ in 0..256 {
-                let Some(event) = next else { break };
-                if let Event::Publish(incoming) = event {
-                    hear(&mut core, &clock, incoming, &handle, &heard);
-                }
-                next = events.try_next();
+            hear(&mut core, &clock, event, &handle, &heard);
+            for _ in 1..256 {
+                // As many in a row as the bridge takes.
+                let Some(event) = events.try_next() else { break };
+                hear(&mut core, &clock, event, &handle, &heard);
             }
         }
     })
 }
 
-fn hear(core: &mut Option<Core>, clock: &Clock, incoming: Incoming, handle: &Handle, heard: &Heard) {
+fn hear(core: &mut Option<Core>, clock: &Clock, event: Event, handle: &Handle, heard: &Heard) {
+    let Event::Publish(incoming) = event else { return };
     if let Some(core) = core {
         let (topic, payload) = (&incoming.topic, &incoming.payload);
         let publish = Publish { topic, payload, retain: incoming.retain, expiry: incoming.expiry };
