@@ -251,7 +251,7 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
     let (anonymous, _events, telemetry) = start(config(broker.port, "anonymous"));
     until("anonymous is refused", || telemetry.total("mqtt_lost", "login_refused") > 0).await;
     anonymous.stop(None).await;
-    let (bridge, mut events, _) = start(login("bridge", "bridge", &["devices/#", "presence-bridge/#"]));
+    let (bridge, mut events, _) = start(login("bridge", "bridge", &["devices/#", "presence-bridge/canary/#"]));
     up(&mut events).await;
     let (phone, mut phone_events, _) = start(login("phone1", "phone1", &["devices/phone2/#"]));
     up(&mut phone_events).await;
@@ -261,7 +261,7 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
     }
     says(&mut events, "devices/phone1/state").await; // the forged one did not arrive
     let permit = bridge.permit().await.unwrap();
-    permit.publish(Message::new("presence-bridge/status/x", "online").retained());
+    permit.publish(Message::new("presence-bridge/canary/bridge", "online").retained());
     says(&mut events, "online").await;
     bridge.stop(None).await;
     phone.stop(None).await;

@@ -15,6 +15,7 @@
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
+//! * `brokers`: what each broker really answers to what we rely on, and our own configuration of mosquitto.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
@@ -33,6 +34,8 @@
 mod admin;
 #[cfg(feature = "sandbox")]
 mod binary;
+#[cfg(feature = "sandbox")]
+mod brokers;
 #[cfg(feature = "sandbox")]
 mod configuration;
 #[cfg(feature = "sandbox")]
