@@ -3,7 +3,7 @@
 //! A rule is data: a topic pattern, where to find a value, word lists for on, off and unknown, where to find the subject.
 //! Nothing in a message is ever expanded, evaluated or passed on; the worst that a payload can do is to match no word.
 
-mod door;
+pub mod door;
 mod json;
 mod subjects;
 mod text;
