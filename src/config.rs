@@ -295,7 +295,7 @@ impl Config {
             (None, Some(graph)) if files && section.resolve_names => Names::load(&section.state_dir, graph.tenant_id),
             _ => Names::default(),
         });
-        let plan = rules::plan(&root, people, policy, &brokers.prefix);
+        let plan = rules::plan(&root, people, policy, &brokers);
         root.finish();
         drop(root);
         let problems = reader.finish();
