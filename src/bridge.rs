@@ -203,7 +203,7 @@ impl Bridge {
         }
         let publish = Publish { topic, payload: &incoming.payload, retain: incoming.retain, expiry: incoming.expiry };
         let handled = self.core.handle_publish(self.clock.now(), links::source_id(place), &publish);
-        let mut refused = None;
+        let (mut refused, mut renewed) = (None, None);
         for step in handled.steps {
             if step.result == Err(Reason::NoRule) && answers::is_answer(&self.topic_prefix, topic) {
                 continue;
@@ -211,6 +211,7 @@ impl Bridge {
             self.telemetry.tell(&tell(step.result));
             if step.rule == Some(RuleId::DOOR) {
                 refused = step.result.err();
+                renewed = step.person;
             }
             if let (Ok(Applied::Changed), Some(person)) = (step.result, step.person) {
                 self.links.iter_mut().for_each(|link| link.mark(Topic::Person(person))); // its list of shares
@@ -218,6 +219,8 @@ impl Bridge {
         }
         if let Some(reason) = refused {
             self.answer_at_door(place, topic, reason);
+        } else if let Some(person) = renewed {
+            self.hear_of_end(person);
         }
     }
 

@@ -149,6 +149,10 @@ impl Ends {
         Some(person)
     }
 
+    fn is_told(&self, person: PersonId, end: Mono) -> bool {
+        self.of.get(&person).is_some_and(|told| *told <= end)
+    }
+
     fn wake(&self) -> Mono {
         self.queue.first().map_or(Mono::MAX, |(at, _)| *at)
     }
@@ -182,6 +186,15 @@ impl Bridge {
             self.keep();
         }
         self.kept.write_if_due(now.mono);
+    }
+
+    /// Somebody said at the door again what was so already, perhaps with an earlier end. A later one is not published, no
+    /// more than other renewals are.
+    pub(super) fn hear_of_end(&mut self, person: PersonId) {
+        let end = words::first_end(&self.core.view(person), self.clock.now());
+        if end.is_some_and(|end| !self.ends.is_told(person, end)) {
+            self.mark(Topic::Person(person));
+        }
     }
 
     /// Says the next thing that the broker at `place` has not been told.
