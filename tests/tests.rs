@@ -65,6 +65,8 @@ mod sandbox;
 mod scenarios;
 mod simulation;
 mod small_worlds;
+#[cfg(feature = "sandbox")]
+mod sources;
 mod stories;
 mod support;
 #[cfg(feature = "sandbox")]

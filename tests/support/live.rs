@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 
 use presence_bridge::bridge::reload::Source;
 use presence_bridge::cli::run;
@@ -31,6 +35,8 @@ pub struct Live {
 /// A bridge of this process.
 pub struct Running {
     pub hangups: mpsc::Sender<()>,
+    /// While this is true its loop does nothing, as if it were kept busy.
+    pub busy: Arc<AtomicBool>,
     stop: oneshot::Sender<OnStop>,
     bridge: JoinHandle<()>,
 }
@@ -90,8 +96,26 @@ pub fn bridge(clock: Clock, dir: &Path, text: &str) -> Running {
     let source = Source::new(&path, &config);
     let bridge = run::connect(config, clock, false, Some((source, told))).unwrap();
     let (stop, stopped) = oneshot::channel();
-    let bridge = tokio::spawn(bridge.run(async move { stopped.await.unwrap_or(OnStop::Leave) }));
-    Running { hangups, stop, bridge }
+    let busy = Arc::new(AtomicBool::new(false));
+    let run = bridge.run(async move { stopped.await.unwrap_or(OnStop::Leave) });
+    let bridge = tokio::spawn(unless_busy(Arc::clone(&busy), run));
+    Running { hangups, busy, stop, bridge }
+}
+
+async fn unless_busy(busy: Arc<AtomicBool>, run: impl Future<Output = ()>) {
+    let mut run = pin!(run);
+    std::future::poll_fn(move |context| {
+        if !busy.load(Ordering::Relaxed) {
+            return run.as_mut().poll(context);
+        }
+        let waker = context.waker().clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            waker.wake();
+        });
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Running {
