@@ -295,8 +295,8 @@ impl Bridge {
             let farewell = link.own_topics.then(|| will(&self.topic_prefix, &link.instance));
             farewells.spawn(link.handle.stop(farewell));
         }
-        let farewells = farewells.join_all();
-        let (drained, _) = tokio::join!(tokio::time::timeout(DRAIN, self.drain()), farewells);
+        let farewells = async { while farewells.join_next().await.is_some() {} };
+        let (drained, ()) = tokio::join!(tokio::time::timeout(DRAIN, self.drain()), farewells);
         if drained.is_err() {
             let left = self.core.people().filter(|&person| !self.core.view(person).is_clean()).count();
             tracing::warn!(people = left, "Stopped before everything was answered; sessions end by their expiration.");

@@ -247,6 +247,11 @@ impl Desk {
         heard.all.iter().filter(|(heard, _)| *heard == topic).map(|(_, text)| text.clone()).collect()
     }
 
+    /// How often anything was heard.
+    pub fn count(&self) -> usize {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).all.len()
+    }
+
     /// All topics on which something was heard.
     pub fn topics(&self) -> Vec<String> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
