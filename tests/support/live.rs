@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -197,8 +197,10 @@ impl Desk {
     }
 
     pub async fn hearing(port: u16, filters: Vec<String>) -> Desk {
+        static DESKS: AtomicUsize = AtomicUsize::new(0);
+        let client_id = format!("desk-{}", DESKS.fetch_add(1, Ordering::Relaxed));
         let address = mqtt::Address::Tcp { host: "127.0.0.1".into(), port };
-        let config = mqtt::Config { session: Session::Clean, filters, ..mqtt::Config::new(address, "desks") };
+        let config = mqtt::Config { session: Session::Clean, filters, ..mqtt::Config::new(address, client_id) };
         let (handle, mut events) = mqtt::start(config, Clock::live(), Telemetry::new(Clock::live())).unwrap();
         while !matches!(events.next().await, Some(Event::Link(Link::Up { .. }))) {}
         let heard = Arc::new(Mutex::new(Heard::default()));
