@@ -145,7 +145,8 @@ async fn who_is_refused_at_the_door_is_told_why_and_what_is_allowed() {
         0.0,
         "its own answers came back, and count not"
     );
-    // Not retained: whoever comes later hears nothing of it.
+    let late = Desk::hearing(live.port(), vec!["presence-bridge/in/+/error".to_owned()]).await;
+    stays("they are not retained", Duration::from_millis(500), || late.count() == 0).await;
     live.stop(OnStop::Leave).await;
 }
 

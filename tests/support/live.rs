@@ -28,7 +28,7 @@ pub struct Live {
     pub hangups: mpsc::Sender<()>,
     desk: Desk,
     running: Running,
-    _broker: Broker,
+    broker: Broker,
     _dir: tempfile::TempDir,
 }
 
@@ -141,7 +141,7 @@ impl Live {
         let desk = Desk::at(broker.port()).await;
         let running = bridge(clock, &dir, &configuration(broker.port(), graph, more));
         let hangups = running.hangups.clone();
-        let live = Live { dir, hangups, desk, running, _broker: broker, _dir: temporary };
+        let live = Live { dir, hangups, desk, running, broker, _dir: temporary };
         until("the bridge is online", || live.status().contains("online")).await;
         live
     }
@@ -159,6 +159,11 @@ impl Live {
     /// Everything that was said on a topic of the bridge.
     pub fn all(&self, topic: &str) -> Vec<String> {
         self.desk.all(topic)
+    }
+
+    /// Of its broker.
+    pub fn port(&self) -> u16 {
+        self.broker.port()
     }
 
     pub fn status(&self) -> String {
@@ -228,7 +233,7 @@ impl Desk {
         self.say(Message::new(topic, payload.to_owned()).retained()).await;
     }
 
-    pub async fn say(&self, message: Message) {
+    async fn say(&self, message: Message) {
         self.handle.permit().await.unwrap().publish(message);
     }
 
