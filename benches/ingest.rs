@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use presence_bridge::admin;
-use presence_bridge::bridge::{self, Bridge, Parts};
+use presence_bridge::bridge::{self, Bridge, Parts, Source};
 use presence_bridge::clock::Clock;
-use presence_bridge::config::Config;
-use presence_bridge::mqtt::{self, Event, Handle, Session};
+use presence_bridge::config::{BrokerAddress, Config};
+use presence_bridge::mqtt::{self, Address, Event, Handle, Session};
 use presence_bridge::presence::{Core, OnStop, Publish, SourceId};
 use presence_bridge::telemetry::Telemetry;
 use rumqttc::v5::mqttbytes::QoS;
@@ -257,36 +257,34 @@ async fn whole(port: u16) -> (Count, Work) {
     let (config, clock) = (configuration(port), Clock::live());
     let telemetry = Telemetry::new(clock.clone());
     let mqtt = mqtt::start(adapter(&config), clock.clone(), telemetry.clone()).unwrap();
+    let (name, address, instance) = ("mqtt".to_owned(), "bench".to_owned(), "bench".to_owned());
+    let source = Source { name, address, instance, own_topics: true, mqtt };
     let questions = admin::start(&admin::Config { listen: None, sockets: Vec::new() }, &telemetry);
     let bridge = Bridge::new(Parts {
         clock,
         telemetry: telemetry.clone(),
         plan: Arc::new(config.plan),
         topic_prefix: config.topic_prefix,
-        instance: "bench".to_owned(),
-        mqtt,
+        sources: vec![source],
+        state: None,
         graph: None,
         reload: None,
-        broker: String::new(),
         questions,
     });
     (Count::Told(telemetry), Box::pin(bridge.run(std::future::pending::<OnStop>())))
 }
 
 fn adapter(config: &Config) -> mqtt::Config {
+    let section = &config.sources[0];
+    let BrokerAddress::Tcp { host, port } = section.address.clone() else { panic!("a broker by TCP") };
     mqtt::Config {
-        host: config.mqtt.host.clone(),
-        port: config.mqtt.port,
-        tls: None,
-        client_id: config.mqtt.client_id.clone(),
-        username: None,
-        password: None,
-        keep_alive: Duration::from_secs(15),
         session: Session::Clean,
         max_packet_size: LARGEST,
         receive_maximum: RECEIVE_MAXIMUM,
         filters: config.plan.rules.filters(),
-        will: bridge::will(&config.topic_prefix, "bench"),
+        will: Some(bridge::will(&config.topic_prefix, "bench")),
+        canary: Some("presence-bridge/canary/bench".to_owned()),
+        ..mqtt::Config::new(Address::Tcp { host, port }, section.client_id.as_str())
     }
 }
 

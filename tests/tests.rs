@@ -16,6 +16,7 @@
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
 //! * `brokers`: what each broker really answers to what we rely on, and our own configuration of mosquitto.
+//! * `own_topics`, `sources`: what the bridge says and takes on its own topics; several brokers, and broken ones.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
@@ -52,6 +53,8 @@ mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
 #[cfg(feature = "sandbox")]
+mod own_topics;
+#[cfg(feature = "sandbox")]
 mod people;
 mod queue;
 mod readback;
@@ -65,6 +68,8 @@ mod sandbox;
 mod scenarios;
 mod simulation;
 mod small_worlds;
+#[cfg(feature = "sandbox")]
+mod sources;
 mod stories;
 mod support;
 #[cfg(feature = "sandbox")]
