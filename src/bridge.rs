@@ -5,6 +5,7 @@
 //! message that arrives while the process dies is delivered again.
 
 mod answers;
+pub mod discovery;
 mod links;
 mod lookup;
 pub mod metrics;
