@@ -5,9 +5,9 @@
 //! states that they name, as soon as it subscribes. So its own status topic is not listened to; only a broker that lost what it
 //! retained has to be told again, and that is done at each connection.
 //!
-//! **Order.** Home Assistant links a person to the bridge (`via_device`) only if it knows the bridge when it makes the
-//! person's device. Its subscription to topics without a node id comes first, so the bridge announces itself there, and
-//! people below a node id of their own.
+//! **Order.** Home Assistant links a person to the bridge (`via_device`) when it adds an entity of the person while it knows
+//! the bridge, and does not look again. It subscribes to topics without a node id first, so the bridge announces itself there,
+//! and people below a node id of their own: then the link does not depend on the order in which a broker retains.
 //!
 //! **Ids** may hold letters, digits, `_` and `-` alone. Any other byte, and `_` itself, is written as `_` and two hex digits;
 //! parts are joined by `__`, which no part holds. So two names never get one id, and an id depends on nothing but the names.
