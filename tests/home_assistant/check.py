@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -26,11 +27,15 @@ ALICE, BOB = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-22
 HOSTILE = ["Zoë.Müller@example.com", "a_b", "a-b", "a.b", "x{{7*7}}\"'\\", "王" * 64, "~", "bridge"]
 SIGNALS = {"dnd": "DoNotDisturb/Presenting", "call": "Busy/InACall", "meeting": "Busy/InAConferenceCall",
            "at_desk": "Available/Available", "'}}{%x": "Away/Away"}
+# What people copy from there is tried as it stands.
+DOCS = pathlib.Path("docs/home-assistant.md").read_text()
+BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
 FIXED = 3  # presence, busy, pause
 BRIDGE = ["binary_sensor.bridge_under_test_connectivity", "sensor.bridge_under_test_alarms",
           "sensor.bridge_under_test_calls_per_minute"]
 LOGGERS = ("homeassistant.components.mqtt", "homeassistant.components.sensor", "homeassistant.components.switch",
-           "homeassistant.components.binary_sensor", "homeassistant.helpers", "homeassistant.util", "homeassistant.core")
+           "homeassistant.components.binary_sensor", "homeassistant.helpers.entity", "homeassistant.helpers.template",
+           "homeassistant.util", "homeassistant.core")
 
 
 def free_port():
@@ -106,6 +111,18 @@ ttl = "8h"
             self.child = None
 
 
+def hang_a_light(port):
+    """Somebody's, retained; and with that the broker is there."""
+    light = {"name": "Alice door", "unique_id": "door", "command_topic": "door/set"}
+    for attempt in range(100):
+        try:
+            paho.mqtt.publish.single("homeassistant/light/door/config", json.dumps(light), 1, True, port=port)
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("mosquitto does not listen")
+
+
 def storage(name, version, data):
     (DIR / "ha/.storage").mkdir(parents=True, exist_ok=True)
     content = {"version": version, "minor_version": 1, "key": name, "data": data}
@@ -128,7 +145,12 @@ http:
   server_port: {free_port()}
 logger:
   default: warning
+automation: !include automations.yaml
+script: !include scripts.yaml
 """)
+    automation, script, _ = BLOCKS
+    (DIR / "ha/automations.yaml").write_text(automation)
+    (DIR / "ha/scripts.yaml").write_text(script)
     # A broker can only be given as an entry.
     storage("core.config_entries", 1, {"entries": [{
         "entry_id": "0123456789abcdef0123456789abcdef", "version": 1, "minor_version": 1, "domain": "mqtt",
@@ -181,7 +203,7 @@ class Check:
         await self.hass.services.async_call("switch", f"turn_{to}", {"entity_id": entity}, blocking=True)
 
     def ours(self):
-        return [entity for entity in self.entities.entities.values() if entity.platform == "mqtt"]
+        return [e for e in self.entities.entities.values() if e.unique_id.startswith("presence-bridge__")]
 
     def entity(self, label, name):
         """By what it is called, as somebody looks for it."""
@@ -254,13 +276,22 @@ class Check:
         assert self.attribute("switch.alice_pause", "until") is None
         await self.switch("switch.alice_pause", "off")
         await self.shows(switch__alice_pause="off", sensor__alice_presence="In a call")
-        # As docs/home-assistant.md has it: for two hours.
-        said = {"topic": "presence-bridge/in/alice/pause", "payload": '{"on": true, "for": "2h"}'}
-        await self.hass.services.async_call("mqtt", "publish", said, blocking=True)
+        await self.hass.services.async_call("script", "pause_alice", blocking=True)  # for two hours
         await self.shows(switch__alice_pause="on")
         await self.until("until when is told", lambda: self.attribute("switch.alice_pause", "until").startswith("20"))
         await self.switch("switch.alice_pause", "off")
         await self.shows(switch__alice_pause="off")
+        await self.publish("pbx/1001", "NOT_INUSE")
+        await self.shows(sensor__alice_presence="none")
+
+    async def what_the_docs_say(self):
+        await self.switch("switch.alice_call", "on")
+        await self.until("the busy light is on", lambda: self.hass.states.get("light.alice_door").state == "on")
+        await self.switch("switch.alice_call", "off")
+        await self.until("the busy light is off", lambda: self.hass.states.get("light.alice_door").state == "off")
+        named = set(re.findall(r"\b(?:sensor|binary_sensor|switch|script|light)\.alice_\w+|\bscript\.\w+", DOCS))
+        assert len(named) > 5, named
+        assert not (missing := [name for name in named if not self.hass.states.get(name)]), missing
 
     async def bridge_itself(self):
         await self.shows(binary_sensor__bridge_under_test_connectivity="on", sensor__bridge_under_test_alarms="0")
@@ -325,6 +356,7 @@ async def check(bridge, complaints):
         await check.phone()
         await check.switches()
         await check.pause()
+        await check.what_the_docs_say()
         await check.alarm()
         await check.gone(signal.SIGKILL)
         bridge.start()
@@ -353,6 +385,7 @@ def main():
     bridge = Bridge(port)
     logging.getLogger().addHandler(complaints)
     try:
+        hang_a_light(port)
         bridge.start()  # before Home Assistant: all that it finds is retained
         asyncio.run(check(bridge, complaints))
     except Exception:  # here, since Home Assistant puts an excepthook of its own into the interpreter
