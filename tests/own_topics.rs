@@ -145,7 +145,8 @@ async fn who_is_refused_at_the_door_is_told_why_and_what_is_allowed() {
         0.0,
         "its own answers came back, and count not"
     );
-    // Not retained: whoever comes later hears nothing of it.
+    let late = Desk::hearing(live.port(), vec!["presence-bridge/in/+/error".to_owned()]).await;
+    stays("they are not retained", Duration::from_millis(500), || late.count() == 0).await;
     live.stop(OnStop::Leave).await;
 }
 
@@ -200,6 +201,33 @@ async fn topics_of_people_who_left_while_the_bridge_was_away_are_deleted() {
     let running = bridge(Clock::live(), dir.path(), &foreign);
     until("it is online", || desk.topic("status/another-bridge").is_some()).await;
     stays("it deletes nothing", Duration::from_millis(500), || desk.topic("people/alice").is_some()).await;
+    running.stop(OnStop::Leave).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_only_listened_to_from_now_on_loses_the_topics_that_it_had() {
+    let sandbox = sandbox(false).await;
+    let broker = Broker::start(0).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let text = configuration(broker.port(), &sandbox.graph_url(), &people());
+    let desk = Desk::at(broker.port()).await;
+    let running = bridge(Clock::live(), dir.path(), &text);
+    until("both are there", || desk.topic("people/alice").is_some() && desk.topic("people/bob").is_some()).await;
+    running.stop(OnStop::Leave).await;
+    // Other first levels: what is below the old ones goes, and nothing below the new ones.
+    let moved = text.replace("client_id = \"bridge-under-test\"", "$&\ntopic_prefix = \"office\"");
+    let moved = moved.replace("$&", "client_id = \"bridge-under-test\"");
+    let office = Desk::hearing(broker.port(), vec!["office/people/+".to_owned()]).await;
+    let running = bridge(Clock::live(), dir.path(), &moved);
+    until("the old ones go", || desk.topic("people/alice").is_none() && desk.topic("people/bob").is_none()).await;
+    until("the new ones are there", || office.count() >= 2).await;
+    running.stop(OnStop::Leave).await;
+    let silent = moved.replace("topic_prefix", "own_topics = false\ntopic_prefix");
+    let before = office.count();
+    let running = bridge(Clock::live(), dir.path(), &silent);
+    until("they go too", || office.count() >= before + 2).await;
+    let late = Desk::hearing(broker.port(), vec!["office/people/+".to_owned()]).await;
+    stays("nothing is retained", Duration::from_millis(500), || late.count() == 0).await;
     running.stop(OnStop::Leave).await;
 }
 

@@ -29,9 +29,11 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
     ("token", "Requests for a token that brought none.", &["refused", "failed"]),
     ("credential", "Credentials that end soon.", &["ends_in_30_days", "ends_in_7_days", "ends_in_a_day", "ended"]),
     ("mqtt_lost", "Connections to the broker that ended or did not come about.", MQTT_LOST),
-    ("mqtt_dropped", "Messages dropped on their way from or to the broker.", &["queue_full", "too_large"]),
+    ("mqtt_dropped", "Messages dropped on their way from or to the broker.", &["queue_full", "too_large", "no_topic"]),
     ("mqtt_subscribe", "Subscriptions that the broker refused.", &["refused"]),
-    ("mqtt_limited", "What the broker does not do.", &["retain"]),
+    ("mqtt_limited", "What the broker does not do.", &["retain", "qos"]),
+    ("mqtt_deaf", "Times that a broker could not be heard although it was connected.", &["canary"]),
+    ("mqtt_unkept", "Files of a link that could not be read or written.", &["file"]),
     ("mqtt_unreadable", "Files for MQTT that could not be read; the last were used.", &["certificates", "password"]),
     ("state", "What could not be kept on disk.", &["names_not_written"]),
     ("published", "The file of who has topics could not be used.", &["not_read", "not_written"]),
@@ -61,7 +63,26 @@ const MESSAGE: &[&str] = &[
     Reason::UnknownSignal.as_str(),
     Reason::TooManyShares.as_str(),
 ];
-const MQTT_LOST: &[&str] = &["port_refuses", "login_refused", "told_taken_over", "taken_over", "peer_closed", "other"];
+const MQTT_LOST: &[&str] = &[
+    "port_refuses",
+    "login_refused",
+    "told_taken_over",
+    "taken_over",
+    "twin",
+    "peer_closed",
+    "unsupported_protocol",
+    "retain_refused",
+    "qos_refused",
+    "too_large",
+    "silent",
+    "certificate_expired",
+    "certificate_not_yet_valid",
+    "certificate_unknown_issuer",
+    "certificate_wrong_name",
+    "certificate_refused",
+    "tls",
+    "other",
+];
 
 pub(super) fn render(bridge: &mut Bridge) -> String {
     let mut page = Page::default();

@@ -9,7 +9,7 @@
 //! Nothing here waits: a topic that is out of date is a mark in a set, its content is made when there is room for it, and
 //! what changed a hundred times meanwhile is said once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::announce::Announced;
@@ -34,62 +34,58 @@ pub(super) enum Topic {
     Announcement(Option<PersonId>),
 }
 
-/// Topics to be deleted at a broker; when that was last said on this connection, if it was.
+/// Topics to be deleted at a broker.
 #[derive(Debug, Default)]
 pub(super) struct Deletions {
-    topics: BTreeMap<String, Option<Mono>>,
-    /// How many of them are still to be said.
-    due: usize,
+    /// Still to be said on this connection.
+    due: BTreeSet<String>,
+    /// Said on this connection, and when; in order of time.
+    sent: VecDeque<(Mono, String)>,
 }
 
 impl Deletions {
     pub(super) fn are_due(&self) -> bool {
-        self.due > 0
+        !self.due.is_empty()
     }
 
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
-        self.topics.keys().map(String::as_str)
+        self.due.iter().chain(self.sent.iter().map(|(_, topic)| topic)).map(String::as_str)
     }
 
     pub(super) fn add(&mut self, topic: String) {
-        if self.topics.insert(topic, None) != Some(None) {
-            self.due += 1;
-        }
+        self.remove(&topic);
+        self.due.insert(topic);
     }
 
     /// Somebody has the topic again.
     pub(super) fn remove(&mut self, topic: &str) {
-        if self.topics.remove(topic) == Some(None) {
-            self.due -= 1;
-        }
+        self.due.remove(topic);
+        self.sent.retain(|(_, sent)| sent != topic);
     }
 
     /// The connection is gone: all of them are said again on the next.
     pub(super) fn forget_sent(&mut self) {
-        self.topics.values_mut().for_each(|sent| *sent = None);
-        self.due = self.topics.len();
+        self.due.extend(self.sent.drain(..).map(|(_, topic)| topic));
     }
 
     fn next(&mut self, now: Mono) -> Option<String> {
-        if self.due == 0 {
-            return None;
-        }
-        let (topic, sent) = self.topics.iter_mut().find(|(_, sent)| sent.is_none())?;
-        *sent = Some(now);
-        self.due -= 1;
-        Some(topic.clone())
+        let topic = self.due.pop_first()?;
+        self.sent.push_back((now, topic.clone()));
+        Some(topic)
     }
 
     /// When the first of them will have been carried.
     fn wake(&self) -> Mono {
-        self.topics.values().flatten().min().map_or(Mono::MAX, |sent| *sent + CARRIED)
+        self.sent.front().map_or(Mono::MAX, |(sent, _)| *sent + CARRIED)
     }
 
     /// Forgets those that have been carried. Whether there were any.
     fn forget_carried(&mut self, now: Mono) -> bool {
-        let before = self.topics.len();
-        self.topics.retain(|_, sent| sent.is_none_or(|sent| now.since(sent) < CARRIED));
-        self.topics.len() < before
+        let before = self.sent.len();
+        while self.wake() <= now {
+            self.sent.pop_front();
+        }
+        self.sent.len() < before
     }
 }
 
@@ -268,4 +264,50 @@ pub(super) fn topics_of(prefix: &str, label: &str, announced: Option<&Announced>
 #[must_use]
 pub fn will(topic_prefix: &str, instance: &str) -> mqtt::Message {
     mqtt::Message::new(format!("{topic_prefix}/status/{instance}"), words::OFFLINE).retained().at_least_once()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Mono {
+        Mono::BOOT + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_deletion_is_said_at_each_connection_until_one_has_lasted_a_minute_after_it() {
+        let mut deletions = Deletions::default();
+        ["b", "a", "b"].iter().for_each(|topic| deletions.add((*topic).to_owned()));
+        assert_eq!(
+            [deletions.next(at(0)), deletions.next(at(1)), deletions.next(at(2))],
+            [Some("a".to_owned()), Some("b".to_owned()), None]
+        );
+        assert!(!deletions.are_due());
+        deletions.forget_sent(); // lost: who knows
+        assert_eq!(deletions.topics().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((deletions.next(at(10)).as_deref(), deletions.wake()), (Some("a"), at(70)));
+        assert!(!deletions.forget_carried(at(69)));
+        assert!(deletions.forget_carried(at(70)));
+        assert_eq!((deletions.topics().collect::<Vec<_>>(), deletions.wake()), (vec!["b"], Mono::MAX));
+    }
+
+    #[test]
+    fn a_topic_that_somebody_has_again_is_not_deleted() {
+        let mut deletions = Deletions::default();
+        ["a", "b"].iter().for_each(|topic| deletions.add((*topic).to_owned()));
+        deletions.next(at(0));
+        ["a", "b"].iter().for_each(|topic| deletions.remove(topic));
+        deletions.forget_sent();
+        assert_eq!((deletions.are_due(), deletions.topics().count()), (false, 0));
+    }
+
+    #[test]
+    fn calls_are_counted_over_the_last_seconds_and_no_longer_than_a_minute() {
+        let mut recent = Recent::default();
+        [0, 20, 40, 55].iter().for_each(|second| recent.note(at(*second)));
+        assert_eq!(recent.count(at(59), Duration::from_secs(30)), 2);
+        assert_eq!(recent.count(at(59), Recent::KEPT), 4);
+        assert_eq!(recent.count(at(60), Recent::KEPT), 3);
+        assert_eq!((recent.count(at(200), Recent::KEPT), recent.0.len()), (0, 0));
+    }
 }

@@ -1,16 +1,16 @@
 //! A broker that is frozen: its connections stay open, and nothing comes.
 
+use std::process::Command;
 use std::time::Duration;
 
 use presence_bridge::clock::Clock;
-use presence_bridge::mqtt::Message;
 use presence_bridge::presence::OnStop;
 use presence_bridge::sandbox::tenant::Settings;
 use presence_bridge::sandbox::{Options, Sandbox};
 
 use super::{people, until_state};
 use crate::support::live::{Desk, bridge, configuration_of};
-use crate::support::mosquitto::Mosquitto;
+use crate::support::mosquitto::{Mosquitto, program};
 use crate::support::{ALICE, BOB, until};
 
 /// With this keep-alive, frozen for as long as it takes to be noticed and `longer`.
@@ -39,9 +39,13 @@ async fn frozen(test: &str, keep_alive: u64, speed: u32, longer: Duration) {
     broker.signal("STOP");
     let noticed = until_state(dir.path(), 0, "down", Duration::from_secs(2 * keep_alive + 2)).await;
     println!("noticed after {noticed:?}");
-    // What happens meanwhile waits in the broker's sockets.
-    desk.say(Message::new("pbx/1001", "NOT_INUSE").at_least_once()).await;
-    desk.say(Message::new("pbx/1002", "INUSE").at_least_once()).await;
+    // What happens meanwhile waits at the broker's door: clients without a patience that could end.
+    let port = broker.port.to_string();
+    let phone = |topic: &str, word: &str| {
+        let mut phone = Command::new(program("mosquitto_pub").unwrap());
+        phone.args(["-V", "5", "-q", "1", "-k", "600", "-p", &port, "-t", topic, "-m", word]).spawn().unwrap()
+    };
+    let mut phones = [phone("pbx/1001", "NOT_INUSE"), phone("pbx/1002", "INUSE")];
     let before = sets();
     let refreshes = async {
         while sets() == before {
@@ -58,6 +62,7 @@ async fn frozen(test: &str, keep_alive: u64, speed: u32, longer: Duration) {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), right).await.expect("right within five seconds");
+    assert!(phones.iter_mut().all(|phone| phone.wait().unwrap().success()));
     running.stop(OnStop::Leave).await;
 }
 

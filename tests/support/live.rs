@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Live {
     pub hangups: mpsc::Sender<()>,
     desk: Desk,
     running: Running,
-    _broker: Broker,
+    broker: Broker,
     _dir: tempfile::TempDir,
 }
 
@@ -141,7 +141,7 @@ impl Live {
         let desk = Desk::at(broker.port()).await;
         let running = bridge(clock, &dir, &configuration(broker.port(), graph, more));
         let hangups = running.hangups.clone();
-        let live = Live { dir, hangups, desk, running, _broker: broker, _dir: temporary };
+        let live = Live { dir, hangups, desk, running, broker, _dir: temporary };
         until("the bridge is online", || live.status().contains("online")).await;
         live
     }
@@ -159,6 +159,11 @@ impl Live {
     /// Everything that was said on a topic of the bridge.
     pub fn all(&self, topic: &str) -> Vec<String> {
         self.desk.all(topic)
+    }
+
+    /// Of its broker.
+    pub fn port(&self) -> u16 {
+        self.broker.port()
     }
 
     pub fn status(&self) -> String {
@@ -197,8 +202,10 @@ impl Desk {
     }
 
     pub async fn hearing(port: u16, filters: Vec<String>) -> Desk {
+        static DESKS: AtomicUsize = AtomicUsize::new(0);
+        let client_id = format!("desk-{}", DESKS.fetch_add(1, Ordering::Relaxed));
         let address = mqtt::Address::Tcp { host: "127.0.0.1".into(), port };
-        let config = mqtt::Config { session: Session::Clean, filters, ..mqtt::Config::new(address, "desks") };
+        let config = mqtt::Config { session: Session::Clean, filters, ..mqtt::Config::new(address, client_id) };
         let (handle, mut events) = mqtt::start(config, Clock::live(), Telemetry::new(Clock::live())).unwrap();
         while !matches!(events.next().await, Some(Event::Link(Link::Up { .. }))) {}
         let heard = Arc::new(Mutex::new(Heard::default()));
@@ -226,7 +233,7 @@ impl Desk {
         self.say(Message::new(topic, payload.to_owned()).retained()).await;
     }
 
-    pub async fn say(&self, message: Message) {
+    async fn say(&self, message: Message) {
         self.handle.permit().await.unwrap().publish(message);
     }
 
