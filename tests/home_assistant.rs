@@ -181,6 +181,10 @@ fn the_section_is_read_and_what_is_wrong_with_it_is_said() {
     assert_eq!(read("[home_assistant]\ndiscovery = true\nprefix = \"a/b\"").unwrap().as_deref(), Some("a/b"));
     let wrong = read("[home_assistant]\ndiscovery = true\nprefix = \"ha/#\"").unwrap_err().to_string();
     assert!(wrong.contains("home_assistant.prefix") && wrong.contains("not a topic"), "{wrong}");
+    let nowhere = format!("{PEOPLE}\n{RULES}\n[home_assistant]\ndiscovery = true")
+        .replace("[mqtt]", "[mqtt]\nown_topics = false");
+    let wrong = Config::parse_trusting(&nowhere, "t", std::path::Path::new(".")).unwrap_err().to_string();
+    assert!(wrong.contains("discovery without the topics that it is about"), "{wrong}");
 }
 
 /// Below the bridge's own prefix, where the desk listens.
