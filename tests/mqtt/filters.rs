@@ -4,14 +4,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use presence_bridge::mqtt::{Config, Protocol};
+use presence_bridge::secret::SecretSource;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use super::protocols::speaking;
 use super::{config, says, start, up};
 use crate::support::fake_broker::{FakeBroker, SUBSCRIBE};
-use crate::support::mosquitto::Mosquitto;
-use crate::support::until;
+use crate::support::mosquitto::{Mosquitto, program};
+use crate::support::{skipped, until};
 
 fn kept(port: u16, filter: &str, path: &Path) -> Config {
     Config { filters: vec![filter.into()], kept: Some(path.to_owned()), ..config(port, "filters") }
@@ -76,6 +77,49 @@ async fn refused_filters_are_an_alarm_that_names_them_until_they_are_granted_in_
             };
             until("the alarm is as it should be", || named() == alarmed).await;
         }
+        handle.stop(None).await;
+    }
+}
+
+/// Where Debian puts it.
+fn dynamic_security() -> Option<std::path::PathBuf> {
+    let arch = std::env::consts::ARCH;
+    let path = Path::new("/usr/lib").join(format!("{arch}-linux-gnu/mosquitto_dynamic_security.so"));
+    path.exists().then_some(path)
+}
+
+#[tokio::test]
+async fn what_mosquittos_dynamic_security_refuses_is_an_alarm_in_both_versions() {
+    let (Some(plugin), Some(tool)) = (dynamic_security(), program("mosquitto_ctrl")) else {
+        return skipped("mqtt dynamic security", "the plugin or mosquitto_ctrl is not installed");
+    };
+    let broker = Mosquitto::with("mqtt dynamic security", |port, dir| {
+        let file = dir.join("dynsec.json");
+        let made =
+            std::process::Command::new(tool).args(["dynsec", "init"]).arg(&file).args(["admin", "secret"]).output();
+        assert!(made.unwrap().status.success());
+        // The administrator may subscribe to everything; here, to $CONTROL and $SYS only.
+        let mut rights: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        rights["roles"][0]["acls"].as_array_mut().unwrap().retain(|acl| acl["topic"] != "#");
+        std::fs::write(&file, rights.to_string()).unwrap();
+        super::readable(&file);
+        let (plugin, file) = (plugin.display(), file.display());
+        format!("listener {port} 127.0.0.1\nallow_anonymous false\nplugin {plugin}\nplugin_opt_config_file {file}\n")
+    })
+    .await;
+    let Some(broker) = broker else { return };
+    for (protocol, words) in [(Protocol::V5, "NotAuthorized"), (Protocol::V311, "Failure")] {
+        let mut config = speaking(protocol, config(broker.port, "dynsec"));
+        config.username = Some("admin".into());
+        config.password = Some(SecretSource::Value("secret".to_owned().into()));
+        let (handle, mut events, telemetry) = start(config);
+        up(&mut events).await;
+        let alarmed = || {
+            let alarms = telemetry.alarms();
+            let alarm = alarms.iter().find(|alarm| alarm.name == "mqtt_subscriptions_refused");
+            alarm.is_some_and(|alarm| alarm.remedy.contains("in/#") && alarm.remedy.contains(words))
+        };
+        until("an alarm that names it", alarmed).await;
         handle.stop(None).await;
     }
 }
