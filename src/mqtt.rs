@@ -1,4 +1,4 @@
-//! The link to a broker, MQTT 5: the only user of rumqttc.
+//! The link to a broker, MQTT 5 or 3.1.1: the only user of rumqttc.
 //!
 //! rumqttc reconnects when polled, and no more. What it leaves to its user is done here, by name:
 //!
@@ -12,7 +12,11 @@
 //! * `poll` may not be cancelled and its request channel may be full: one task polls and never waits for anybody.
 //!
 //! Messages at QoS 1 are acknowledged by the reader, in its own time; `receive_maximum` bounds how many the broker sends
-//! before. Those at QoS 0 have no such bound and are dropped, and counted, when the reader does not keep up.
+//! before. MQTT 3.1.1 has no such bound: there nothing is read from the socket while too much waits. Messages at QoS 0 are
+//! dropped, and counted, when the reader does not keep up.
+//!
+//! Whether the broker delivers at all, `canary` finds out; who has our client id beside us, `loss` and `canary`; which
+//! version of MQTT is spoken, `version`; what a session still has subscribed of us, `kept`.
 
 mod canary;
 mod connect;
@@ -23,6 +27,7 @@ mod loss;
 mod probe;
 mod report;
 mod subscriptions;
+mod version;
 mod wire;
 
 use std::fmt;

@@ -1,5 +1,7 @@
 //! The only builder of TLS configurations, for MQTT and for Graph alike: rustls with ring, TLS 1.2 and 1.3.
 
+mod seen;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
+
+pub use self::seen::{Seen, look};
 
 /// A client configuration that trusts the certificates of `ca_file` and no others, or the system's where there is none.
 ///
@@ -34,8 +38,10 @@ pub fn client_config_as(ca_file: Option<&Path>, own: Option<(&Path, &Path)>) -> 
     let Some((chain, key)) = own else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(chain)?;
     let shown = key.display();
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{shown} holds no private key: {error}"))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| format!("{shown} does not fit the certificate: {error}"))
+    // Never with the library's words: they may repeat a line of the key.
+    let key = PrivateKeyDer::from_pem_file(key)
+        .map_err(|_| format!("{shown} cannot be read or holds no private key: unencrypted PEM is wanted"))?;
+    builder.with_client_auth_cert(chain, key).map_err(|_| format!("the key in {shown} does not fit the certificate"))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -2,6 +2,7 @@
 
 mod hearing;
 mod requests;
+mod turns;
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -13,21 +14,21 @@ use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use self::hearing::Echoes;
 use self::requests::Request;
 use super::canary::Canary;
 use super::failure::{Cause, Failure};
 use super::kept::Kept;
 use super::loss::{self, Losses};
 use super::subscriptions::Subscriptions;
-use super::wire::{self, Asked, Ear, Granted, Polled, Version, Voice};
-use super::{Command, Config, Event, Message, Protocol, Session, Waiting};
+use super::version::Versions;
+use super::wire::{self, Asked, Ear, Polled, Version, Voice};
+use super::{Command, Config, Event, Message, Waiting};
 use super::{connect, report};
 use crate::clock::Clock;
-use crate::presence::{Link, Mono};
+use crate::presence::Mono;
 use crate::telemetry::Telemetry;
 
-/// So many connections that the peer closed without a CONNACK, one after the other, and the other version is tried.
-const UNANSWERED: u32 = 2;
 /// How long the socket is left alone while the reader does not keep up.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -36,9 +37,7 @@ pub(super) struct LinkTask {
     clock: Clock,
     telemetry: Telemetry,
     voice: Voice,
-    version: Version,
-    /// Connections in a row that ended before CONNACK.
-    unanswered: u32,
+    versions: Versions,
     events: mpsc::UnboundedSender<Event>,
     waiting: Arc<Waiting>,
     /// Counts connections and their ends: acknowledgements of another epoch are dropped.
@@ -62,6 +61,12 @@ pub(super) struct LinkTask {
     tokens: usize,
     /// Publishes of ours at QoS 1 without a PUBACK.
     unacknowledged: usize,
+    /// How many of those the broker takes at a time.
+    window: usize,
+    /// Messages of ours at QoS 1 that wait for room in it; a few, since the outbox waits for them.
+    late: VecDeque<Message>,
+    /// Echoes that wait for the acknowledgement of what came before them.
+    echoes: Echoes,
     /// What did not fit into rumqttc's channel; nothing else is taken until it does.
     blocked: VecDeque<Request>,
     stopping: bool,
@@ -99,8 +104,12 @@ impl LinkTask {
             }
             valid
         });
-        let version = if config.protocol == Protocol::V311 { Version::V311 } else { Version::V5 };
-        let (voice, ear) = wire::new(&config, version);
+        if let Some(topic) = config.canary.take_if(|topic| topic.is_empty() || !rumqttc::mqttbytes::valid_topic(topic))
+        {
+            tracing::error!(topic, "Not a topic of MQTT; the bridge will not notice a broker that delivers nothing.");
+        }
+        let versions = Versions::new(config.protocol);
+        let (voice, ear) = wire::new(&config, versions.current);
         let (kept, is_kept) = remembered(&config, &telemetry);
         let canary = Canary::new(kept.id.clone(), is_kept, fastrand::u64(..), config.canary_every);
         let now = clock.now().mono;
@@ -108,8 +117,7 @@ impl LinkTask {
             config,
             telemetry,
             voice,
-            version,
-            unanswered: 0,
+            versions,
             events,
             waiting,
             epoch: 0,
@@ -125,6 +133,9 @@ impl LinkTask {
             deafened: false,
             tokens: 0,
             unacknowledged: 0,
+            window: 1,
+            late: VecDeque::new(),
+            echoes: Echoes::default(),
             blocked: VecDeque::new(),
             stopping: false,
             yielding: false,
@@ -221,7 +232,8 @@ impl LinkTask {
         alarm: &mut Alarm,
     ) -> Option<Result<Polled, Failure>> {
         // MQTT 3.1.1 has no receive maximum: while the reader does not keep up, nothing is read, and TCP says so to the broker.
-        let pause = self.version == Version::V311 && self.connected.is_some() && self.waiting.is_full_for(0);
+        let slow = self.versions.current == Version::V311 && self.waiting.is_full_for(0);
+        let pause = slow && self.connected.is_some() && !self.stopping;
         let mut poll = pin!(async {
             if pause {
                 tokio::time::sleep(BREATH).await;
@@ -238,11 +250,17 @@ impl LinkTask {
                 // that meets a loss here is dropped by rumqttc, which clears its channel of them.
                 biased;
                 command = commands.recv(), if free => match command? {
-                    Command::Ack(token) => self.request(Request::Ack(token)),
+                    Command::Ack(token) => self.acknowledge(token),
                     Command::Stop(_) if self.connected.is_none() => return None,
-                    Command::Stop(farewell) => self.say_goodbye(farewell),
+                    Command::Stop(farewell) => {
+                        // What was handed over before the stop is said before the farewell.
+                        while let Ok(message) = outbox.try_recv() {
+                            self.blocked.push_back(Request::Publish(message));
+                        }
+                        self.say_goodbye(farewell);
+                    }
                 },
-                Some(message) = outbox.recv(), if free => self.request(Request::Publish(message)),
+                Some(message) = outbox.recv(), if free && self.late.is_empty() => self.request(Request::Publish(message)),
                 polled = &mut poll => return Some(polled),
                 () = &mut alarm.sleep, if alarm.at != Mono::MAX => {
                     alarm.at = Mono::MAX;
@@ -272,124 +290,14 @@ impl LinkTask {
             Polled::Subscribed(pkid, codes) => self.subscribed(pkid, codes),
             Polled::Acknowledged => {
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                if let Some(message) = self.late.pop_front() {
+                    self.request(Request::Publish(message));
+                }
                 self.part();
             }
             Polled::Sent(Outgoing::Subscribe(pkid)) => self.subscriptions.sent(pkid),
             Polled::Sent(_) | Polled::Nothing => {}
         }
-    }
-
-    /// What the broker grants for this connection.
-    fn heed(&mut self, granted: &Granted, ear: &mut Ear) {
-        // Under a receive maximum of 0, which MQTT forbids, rumqttc would not even subscribe.
-        ear.forget();
-        let own = connect::keep_alive(&self.config);
-        // 0 means never, but rumqttc would ping without a pause; and a longer one notices a dead connection later.
-        if granted.keep_alive.is_some_and(|it| it == 0 || Duration::from_secs(it.into()) > own) {
-            ear.keep_alive(own);
-        }
-        self.largest = granted.largest.map_or(usize::MAX, |it| it.try_into().unwrap_or(usize::MAX));
-        self.asked = Asked { retains: granted.retains, qos1: granted.qos1 };
-        if !granted.retains {
-            self.telemetry.tell(&report::Limited::RetainsNothing);
-        }
-        if !granted.qos1 {
-            self.telemetry.tell(&report::Limited::QosZero);
-        }
-        self.limit_wildcards(granted.wildcards);
-    }
-
-    /// The connection ended or did not come about; how long to wait before the next attempt.
-    fn lost(&mut self, failure: &Failure, ear: &mut Ear) -> Duration {
-        self.epoch += 1;
-        self.blocked.clear();
-        (self.tokens, self.unacknowledged) = (0, 0);
-        (self.yielding, self.parted) = (false, false);
-        let lasted = self.connected.take().map(|since| self.clock.real().since(since));
-        if lasted.is_some() {
-            self.deafened = self.canary.is_deaf();
-            // What happened since we last heard something is not known, whenever the loss was noticed.
-            self.tell(Event::Link(Link::Deaf { since: self.heard }));
-            self.tell(Event::Link(Link::Down));
-        }
-        self.canary.lost();
-        self.subscriptions.lost();
-        self.telemetry.end(report::DEAF, Some(&self.config.name));
-        let cause = failure.cause;
-        self.ask_for_less(cause);
-        self.telemetry.tell(&report::Lost { config: &self.config, text: &failure.text, cause });
-        self.alarm(cause);
-        let verdict = self.losses.judge(cause, lasted, fastrand::f64());
-        if verdict.taken_over {
-            self.telemetry.tell(&report::TakenOver { client_id: &self.config.client_id });
-            self.telemetry.raise(report::taken_over(&self.config));
-        }
-        if lasted.is_none() && self.speaks_otherwise(cause) {
-            self.version = self.version.other();
-            self.unanswered = 0;
-            let (broker, version) = (&self.config.name, self.version.name());
-            tracing::info!(broker, version, "The broker does not take this version of MQTT; trying the other.");
-            self.renew(ear);
-        }
-        verdict.wait
-    }
-
-    fn ask_for_less(&mut self, cause: Cause) {
-        match cause {
-            Cause::RetainRefused => {
-                self.asked.retains = false;
-                self.telemetry.tell(&report::Limited::RetainsNothing);
-            }
-            Cause::QosRefused => {
-                self.asked.qos1 = false;
-                self.telemetry.tell(&report::Limited::QosZero);
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether the other version of MQTT is worth a try: the broker says so, or goes away when it sees our CONNECT.
-    fn speaks_otherwise(&mut self, cause: Cause) -> bool {
-        self.unanswered = if cause == Cause::PeerClosed { self.unanswered + 1 } else { 0 };
-        let never_answered = self.epoch == u64::from(self.unanswered); // every connection so far ended so
-        self.config.protocol == Protocol::Newest
-            && (cause == Cause::Unsupported || never_answered && self.unanswered >= UNANSWERED)
-    }
-
-    /// A client without a past.
-    fn renew(&mut self, ear: &mut Ear) {
-        let (voice, fresh) = wire::new(&self.config, self.version);
-        self.voice = voice;
-        *ear = fresh;
-    }
-
-    fn alarm(&self, cause: Cause) {
-        if let Some(alarm) = report::alarm(&self.config, cause) {
-            self.telemetry.raise(alarm);
-        }
-    }
-
-    fn up(&mut self, granted: &Granted) {
-        self.epoch += 1;
-        self.unanswered = 0;
-        self.connected = Some(self.clock.real());
-        self.heard = self.clock.now().mono;
-        for name in report::ENDED_BY_A_CONNECTION {
-            self.telemetry.end(name, Some(&self.config.name));
-        }
-        let wanted = match (self.version, self.config.session) {
-            (Version::V5, Session::Persistent { expiry }) => expiry,
-            _ => Duration::ZERO,
-        };
-        let expiry = granted.session_expiry.map_or(wanted, |seconds| Duration::from_secs(seconds.into()));
-        // Whoever was deaf when the connection ended has missed what the broker did not keep.
-        let session_present = granted.session_present && !std::mem::take(&mut self.deafened);
-        let (broker, protocol) = (&self.config.address, self.version.name());
-        tracing::info!(name = self.config.name, %broker, protocol, session_present, "MQTT connected.");
-        self.tell(Event::Link(Link::Up { session_present, expiry }));
-        self.unsubscribe_the_rest(granted.session_present);
-        // At every connection: a broker that forgot us delivers nothing, and one that did not re-sends what it retains.
-        self.subscribe();
     }
 
     fn tell(&self, event: Event) {
