@@ -15,6 +15,7 @@
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
+//! * `network`: the way to the broker, broken in every way; what a colleague sees of it.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
@@ -48,6 +49,8 @@ mod house;
 mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
+#[cfg(feature = "sandbox")]
+mod network;
 #[cfg(feature = "sandbox")]
 mod people;
 mod queue;
