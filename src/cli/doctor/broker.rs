@@ -29,7 +29,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
 }
 
 fn reached(place: &str, probed: &Probed, report: &mut Report) {
-    report.tell(Finding::ok(CHECK, format!("{place}: connected, MQTT 5")));
+    report.tell(Finding::ok(CHECK, format!("{place}: connected, MQTT {}", probed.protocol)));
     if !probed.retains {
         let remedy = "allow retained messages in the broker: a bridge that starts learns from them who is on the phone";
         report.tell(Finding::new(CHECK, State::Warning, "the broker retains no messages", remedy));
