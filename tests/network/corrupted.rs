@@ -91,7 +91,7 @@ const FLIPPED: [(Way, usize); 12] = [
 
 /// A byte is changed on the first connection, in or behind the handshake: it ends, and the next one is good.
 ///
-/// Red when a TLS failure is final: when `Cause::Other` ends the task in `LinkTask::poll`.
+/// Red when the adapter speaks in plain text (`connect::transport` giving `Transport::Tcp`).
 #[tokio::test]
 async fn fault_15_a_changed_byte_ends_the_connection_and_nothing_else() {
     let pki = Pki::new();
@@ -133,11 +133,11 @@ async fn fault_15_a_wire_that_always_corrupts_is_alarmed_and_never_plain() {
     proxy.each(Faults::on(Way::Down, Lane { flip: Some(200), ..Lane::default() }));
     let office = office(&graph, &pki, 1, proxy.port);
     until("three attempts", || proxy.connections() >= 3).await;
+    never_plain(&proxy);
     assert_eq!(calls(&graph, 1, "setPresence"), 0);
     assert!(!office.connected().await);
     assert!(office.total("mqtt_lost", "").await >= 2);
     assert_ne!(office.alarms().await, "[]", "an alarm while it lasts");
-    never_plain(&proxy);
     proxy.each(Faults::default());
     sees(&graph, 1, BUSY).await;
     assert_eq!(office.alarms().await, "[]");
@@ -188,9 +188,9 @@ async fn fault_15_a_peer_that_speaks_tls_1_1_only_is_refused() {
     let (graph, proxy) = (graph(1).await, Proxy::to(port).await);
     let office = office(&graph, &pki, 1, proxy.port);
     until("three attempts", || proxy.connections() >= 3).await;
+    never_plain(&proxy);
     stays("nobody is set", Duration::from_millis(200), || graph.seen(&person(1)) == NOBODY).await;
     assert!(!office.connected().await);
     assert!(office.total("mqtt_lost", "").await >= 2);
     assert_ne!(office.alarms().await, "[]", "an alarm while it lasts");
-    never_plain(&proxy);
 }

@@ -1,7 +1,7 @@
 //! Links that are dead without a word: half open, black-holed one way or both, a broker that is frozen. With a keep-alive
 //! of 5 s each must be noticed within 10 s. What lies between is the bridge's: it answers questions while it waits.
 //!
-//! All turn red when `connect::keep_alive` is a minute, whatever the configuration says.
+//! What waits for a loss turns red when `connect::keep_alive` is a minute, whatever the configuration says.
 
 use std::time::Duration;
 
@@ -66,7 +66,8 @@ async fn fault_04_a_half_open_connection_is_replaced() {
     until("the old one ends", || (proxy.connections(), proxy.open()) == (2, 1)).await;
 }
 
-/// A hole that is shorter than the keep-alive is a delay: what was held arrives, and the connection stays.
+/// A hole that is shorter than the keep-alive is a delay: what was held arrives, and the connection stays. No one line of
+/// src was found that turns this red: it shows that the black hole above is one because it lasts.
 #[tokio::test]
 async fn fault_04_a_short_hole_is_a_delay() {
     let Some(broker) = Mosquitto::start("fault_04 short", "").await else { return };
@@ -130,7 +131,7 @@ async fn fault_06_a_firewall_that_resets_is_survived() {
 
 /// One packet in five is lost, each way: slower, and nothing is said twice to Graph.
 ///
-/// Red when a connection is given up after a second (`CONNECT_SECONDS`), or when a repeat is a call.
+/// Red when a repeat is a call: when `Session::need` takes what is held for something else than what is wanted.
 #[tokio::test]
 async fn fault_08_lost_packets_make_it_slower_and_nothing_else() {
     let Some(network) = Network::with_broker("fault_08", "").await else { return };
@@ -138,10 +139,11 @@ async fn fault_08_lost_packets_make_it_slower_and_nothing_else() {
     network.suffer(Rule::Lose(20));
     let _office = Office::open(&graph, [1], &beside(&network));
     for _ in 0..3 {
-        network.publish("phone/1", "INUSE", true);
-        sees_within(&graph, 1, BUSY, Duration::from_secs(30)).await;
-        network.publish("phone/1", "NOT_INUSE", true);
-        sees_within(&graph, 1, NOBODY, Duration::from_secs(30)).await;
+        for (payload, seen) in [("INUSE", BUSY), ("NOT_INUSE", NOBODY)] {
+            network.publish("phone/1", payload, true);
+            network.publish("phone/1", payload, true); // phones repeat themselves
+            sees_within(&graph, 1, seen, Duration::from_secs(30)).await;
+        }
     }
     assert_eq!((calls(&graph, 1, "setPresence"), calls(&graph, 1, "clearPresence")), (3, 3));
 }

@@ -25,8 +25,8 @@ fn again(proxy: &Proxy, connection: usize) -> usize {
 
 /// No acknowledgement arrives; the connection is lost, and what was heard before comes again: nothing is called for it.
 ///
-/// Red when a repeat is sent to Graph: when `Session` does not compare what is wanted with what is held. Red, too, when the
-/// MQTT session is not kept (`set_clean_start(true)`), because then nothing comes again.
+/// Red when a repeat is a call: when `Session::need` takes what is held for something else than what is wanted. Red, too,
+/// when the MQTT session is not kept (`set_clean_start(true)` in `v5::prepare`): then nothing comes again.
 #[tokio::test]
 async fn fault_23_what_is_delivered_twice_counts_once() {
     let Some(broker) = Mosquitto::start("fault_23", "").await else { return };
@@ -51,7 +51,7 @@ async fn fault_23_what_is_delivered_twice_counts_once() {
 
 /// A whole call comes again after it has ended: in order, so that at the end nobody is in a call.
 ///
-/// Red when a message that comes again ends up behind a later one: when `Incoming` is told in another order.
+/// Red when the MQTT session is not kept (`set_clean_start(true)` in `v5::prepare`).
 #[tokio::test]
 async fn fault_23_a_call_that_is_over_and_comes_again_is_over() {
     let Some(broker) = Mosquitto::start("fault_23 over", "").await else { return };

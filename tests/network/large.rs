@@ -22,7 +22,7 @@ fn large(broker: &Mosquitto, number: usize, bytes: usize) {
 /// 2 MiB is more than we announced and is not sent; 100 kB comes, and is more than rules read. Neither ends the connection,
 /// and the others' calls are seen.
 ///
-/// Red when the limit is not announced (no `set_max_packet_size` in `connect::options`).
+/// Red when the limit is not announced (`set_max_packet_size(None)` in `v5::new`).
 #[tokio::test]
 async fn fault_30_large_messages_neither_end_the_connection_nor_hide_others() {
     let Some(broker) = Mosquitto::start("fault_30 network", "").await else { return };
@@ -43,7 +43,7 @@ async fn fault_30_large_messages_neither_end_the_connection_nor_hide_others() {
 
 /// A broker that declares 256 MiB and sends a little: the connection is given up at once, and the next one is good.
 ///
-/// Red when `max_packet_size` is not given to rumqttc's reader: it would wait for all of it.
+/// Red when rumqttc is told a limit that this is under (`set_max_packet_size(Some(u32::MAX))`): it waits for all of it.
 #[tokio::test]
 async fn fault_30_a_declared_length_of_256_mib_is_not_waited_for() {
     let (broker, graph) = (FakeBroker::start().await, graph(1).await);

@@ -54,7 +54,7 @@ fn listeners(port: u16, address: &str) -> String {
 
 /// The broker dies, another takes its place under another address, and only the name says so.
 ///
-/// Red when the name is looked up once: when `connect::place` gives what it was looked up to at the start.
+/// Red when the name is looked up once: when `connect::place`, asked at the start only, gives the address of the name.
 #[tokio::test]
 async fn fault_10_the_name_is_looked_up_for_each_attempt() {
     let dir = tempfile::tempdir().unwrap();
