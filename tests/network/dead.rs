@@ -116,15 +116,19 @@ async fn fault_05_a_bridge_that_sends_and_cannot_hear_connects_again() {
     sees_within(&graph, 1, NOBODY, RIGHT).await;
 }
 
-/// A firewall that comes up answers the live connection by a reset: told at once or at the next ping, and found again.
+/// A firewall that comes up answers the live connection and each attempt by a reset; when it goes, the bridge is soon back.
+///
+/// Red when the cap while the port refuses, `REFUSED_CAP`, is that of other losses, 30 s.
 #[tokio::test]
 async fn fault_06_a_firewall_that_resets_is_survived() {
     let Some(network) = Network::with_broker("fault_06 firewall", "").await else { return };
     let graph = graph(1).await;
     let office = in_a_call(&network, &graph).await;
     network.suffer(Rule::Reject);
+    office.is_connected(false, NOTICED).await; // by its next ping
     network.publish("phone/1", "NOT_INUSE", true);
-    office.is_connected(false, NOTICED).await;
+    office.is_refused(5).await;
+    assert_eq!(graph.seen(&person(1)), BUSY, "a lost link frees nobody");
     network.heal();
     sees_within(&graph, 1, NOBODY, RIGHT).await;
 }

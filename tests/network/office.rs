@@ -147,6 +147,16 @@ impl Office {
         now().since(start)
     }
 
+    /// Waits until the port refused so many times: after five, 0.4 to 4 s lie between attempts.
+    pub async fn is_refused(&self, times: u64) {
+        let waiting = async {
+            while self.total("mqtt_lost", "port_refuses").await < times {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("refusals within 20 seconds");
+    }
+
     /// Names and texts of the alarms that stand.
     pub async fn alarms(&self) -> String {
         let status: serde_json::Value = serde_json::from_str(&self.ask("/status").await).unwrap_or_default();
