@@ -1,5 +1,7 @@
 //! The only builder of TLS configurations, for MQTT and for Graph alike: rustls with ring, TLS 1.2 and 1.3.
 
+mod seen;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
+
+pub use self::seen::{Seen, look};
 
 /// A client configuration that trusts the certificates of `ca_file` and no others, or the system's where there is none.
 ///

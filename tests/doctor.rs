@@ -102,6 +102,7 @@ async fn all_is_well_in_order_and_nobody_is_touched() {
         "configuration",
         "broker",
         "subscriptions",
+        "hearing",
         "cloud",
         "token",
         "permissions",
@@ -111,7 +112,8 @@ async fn all_is_well_in_order_and_nobody_is_touched() {
         "budget",
     ];
     assert_eq!(checks, expected, "{}", told.text);
-    told.says("ok", "broker", &["MQTT 5"]);
+    told.says("ok", "broker", &["(127.0.0.1)", "MQTT 5 over TCP"]);
+    told.says("ok", "hearing", &["own messages come back", "at each subscription"]);
     told.says("ok", "people", &["Graph knows all 2"]);
     told.says("ok", "budget", &["These settings carry"]);
     told.says("warning", "cloud", &["other endpoints than Microsoft's"]);
@@ -156,7 +158,7 @@ async fn all_is_well_between_mosquitto_and_the_sandbox() {
     let report: Value = serde_json::from_str(&told.text).unwrap();
     assert_eq!((&report["ok"], &report["not_checked"]), (&json!(true), &json!([])));
     let checks = report["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 10, "{report:#}");
+    assert_eq!(checks.len(), 11, "{report:#}");
     for check in checks {
         // The sandbox is not Microsoft's, and that is said.
         let state = if check["check"] == "cloud" { "warning" } else { "ok" };
@@ -237,13 +239,52 @@ async fn a_broker_that_cannot_be_had_is_told_with_what_to_do() {
     write(free_port(), &|text| text);
     let told = run(dir.path(), &[]).await;
     told.says("failed", "broker", &["start the broker", "listens"]);
-    assert!(told.text.contains("not checked, since what they need failed: subscriptions"), "{}", told.text);
+    assert!(told.text.contains("not checked, since what they need failed: subscriptions, hearing"), "{}", told.text);
     told.says("ok", "people", &["Graph knows all 2"]); // the rest is looked at all the same
     write(1883, &|text| text.replace("mqtt://127.0.0.1", "mqtts://no-such-host.invalid"));
     run(dir.path(), &[]).await.says("failed", "broker", &["DNS"]);
     let broker = Broker::start(0).await.unwrap();
     write(broker.port(), &|text| text.replace("mqtt://", "mqtts://"));
     run(dir.path(), &[]).await.says("failed", "broker", &["a port with TLS"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_grants_everything_and_delivers_nothing_is_told() {
+    let broker = Mosquitto::with("doctor silent ACL", |port, dir| {
+        std::fs::write(dir.join("acl"), "topic readwrite nothing/at/all\n").unwrap();
+        crate::mqtt::readable(&dir.join("acl"));
+        format!("listener {port} 127.0.0.1\nallow_anonymous true\nacl_file {}/acl\n", dir.display())
+    })
+    .await;
+    let Some(broker) = broker else { return };
+    let sandbox = sandbox(false).await;
+    let told = doctor_of(&broker, &sandbox, PEOPLE, &[]).await;
+    told.says("ok", "subscriptions", &["all granted"]);
+    told.says("warning", "hearing", &["does not hear what it publishes to itself", "read and write canary/#"]);
+    assert_eq!(told.code, Some(0), "a warning is no failure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_with_tls_is_told_with_its_certificate() {
+    let now = presence_bridge::clock::Clock::live().real_wall().as_millis();
+    let then = jiff::Timestamp::from_millisecond(now).unwrap() + std::time::Duration::from_secs(3 * 86_400);
+    let day = jiff::tz::Offset::UTC.to_datetime(then).date();
+    let (year, month, day) = (day.year(), day.month(), day.day());
+    let soon = move |leaf: &mut rcgen::CertificateParams| {
+        leaf.not_after = rcgen::date_time_ymd(year.into(), u8::try_from(month).unwrap(), u8::try_from(day).unwrap());
+    };
+    let Some(broker) = crate::mqtt::reach::with_tls_as("doctor TLS", "127.0.0.1", "", soon).await else { return };
+    let graph = graph().await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), "sandbox-secret").unwrap();
+    let ca_file = broker.dir.path().join("ca.pem").display().to_string();
+    let text = configuration(broker.port, &graph.url, PEOPLE)
+        .replace("mqtt://", "mqtts://")
+        .replace("[mqtt]\n", &format!("[mqtt]\nca_file = \"{ca_file}\"\n"));
+    std::fs::write(dir.path().join("bridge.toml"), text).unwrap();
+    let told = run(dir.path(), &[]).await;
+    told.says("ok", "broker", &["MQTT 5 over TLS"]);
+    told.says("warning", "certificate", &["for 127.0.0.1", "2 days left", "TLSv1_", "renew"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,18 @@
 //! The MQTT adapter against Debian's mosquitto.
 
+mod canary;
+mod filters;
+mod goodbye;
 mod grants;
+mod limits;
 mod lines;
-mod reach;
+mod probe;
+mod protocols;
+pub mod reach;
+mod transports;
 mod traps;
+mod twins;
+mod websocket;
 
 use std::path::Path;
 use std::time::Duration;
@@ -163,7 +172,7 @@ async fn the_password_is_read_again_for_each_attempt() {
 }
 
 /// mosquitto drops its rights and reads as a user of its own.
-fn readable(path: &Path) {
+pub fn readable(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
     for dir in path.ancestors().skip(1).take(1) {

@@ -23,6 +23,16 @@ pub(super) fn place(config: &Config) -> (String, u16) {
     }
 }
 
+/// Host and port to look up; none for a socket of this machine.
+pub(super) fn host(config: &Config) -> Option<(&str, u16)> {
+    match &config.address {
+        Address::Tcp { host, port } | Address::WebSocket { host, port, .. } => {
+            Some((host.trim_start_matches('[').trim_end_matches(']'), *port))
+        }
+        Address::Unix(_) => None,
+    }
+}
+
 /// Shorter ones are not taken by rumqttc.
 pub(super) fn keep_alive(config: &Config) -> Duration {
     config.keep_alive.max(Duration::from_secs(5))

@@ -62,6 +62,8 @@ pub(super) struct LinkTask {
     unacknowledged: usize,
     /// How many of those the broker takes at a time.
     window: usize,
+    /// Messages of ours at QoS 1 that wait for room in it; a few, since the outbox waits for them.
+    late: VecDeque<Message>,
     /// Echoes that wait for the acknowledgement of what came before them.
     echoes: Echoes,
     /// What did not fit into rumqttc's channel; nothing else is taken until it does.
@@ -131,6 +133,7 @@ impl LinkTask {
             tokens: 0,
             unacknowledged: 0,
             window: 1,
+            late: VecDeque::new(),
             echoes: Echoes::default(),
             blocked: VecDeque::new(),
             stopping: false,
@@ -248,10 +251,15 @@ impl LinkTask {
                 command = commands.recv(), if free => match command? {
                     Command::Ack(token) => self.acknowledge(token),
                     Command::Stop(_) if self.connected.is_none() => return None,
-                    Command::Stop(farewell) => self.say_goodbye(farewell),
+                    Command::Stop(farewell) => {
+                        // What was handed over before the stop is said before the farewell.
+                        while let Ok(message) = outbox.try_recv() {
+                            self.blocked.push_back(Request::Publish(message));
+                        }
+                        self.say_goodbye(farewell);
+                    }
                 },
-                // A full window would stop rumqttc from taking anything, acknowledgements included.
-                Some(message) = outbox.recv(), if free && self.unacknowledged < self.window => self.request(Request::Publish(message)),
+                Some(message) = outbox.recv(), if free && self.late.is_empty() => self.request(Request::Publish(message)),
                 polled = &mut poll => return Some(polled),
                 () = &mut alarm.sleep, if alarm.at != Mono::MAX => {
                     alarm.at = Mono::MAX;
@@ -281,6 +289,9 @@ impl LinkTask {
             Polled::Subscribed(pkid, codes) => self.subscribed(pkid, codes),
             Polled::Acknowledged => {
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                if let Some(message) = self.late.pop_front() {
+                    self.request(Request::Publish(message));
+                }
                 self.part();
             }
             Polled::Sent(Outgoing::Subscribe(pkid)) => self.subscriptions.sent(pkid),
@@ -314,6 +325,7 @@ impl LinkTask {
         self.blocked.clear();
         (self.tokens, self.unacknowledged) = (0, 0);
         self.echoes = Echoes::default();
+        self.late.clear();
         (self.yielding, self.parted) = (false, false);
         let lasted = self.connected.take().map(|since| self.clock.real().since(since));
         if lasted.is_some() {

@@ -201,8 +201,10 @@ impl Ear {
         self.begin(IN_FLIGHT);
     }
 
-    /// As [`Ear::forget`]; of ours, `window` may be in flight at QoS 1.
+    /// As [`Ear::forget`]. Of ours, no more than `window` may be given to the voice at QoS 1 before they are acknowledged.
     pub(super) fn begin(&mut self, window: u16) {
+        // One more than ever: with its own window full, rumqttc sends nothing at all, acknowledgements included.
+        let window = window + 1;
         match self {
             Ear::V5(ear) => {
                 ear.state = rumqttc::v5::MqttState::new(window, true);

@@ -7,22 +7,44 @@ use crate::support::mosquitto::Mosquitto;
 use crate::support::{skipped, until};
 
 /// With TLS on an address of the loopback, its certificate for that address by a CA in `ca.pem`.
-async fn with_tls(test: &str, address: &str) -> Option<Mosquitto> {
+pub async fn with_tls(test: &str, address: &str) -> Option<Mosquitto> {
+    with_tls_as(test, address, "", |_| {}).await
+}
+
+/// With more lines, and the certificate as `change` makes it. `client.pem` and `client.key` are of the same CA.
+pub async fn with_tls_as(
+    test: &str,
+    address: &str,
+    lines: &str,
+    change: impl FnOnce(&mut rcgen::CertificateParams),
+) -> Option<Mosquitto> {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca_pem = ca.self_signed(&key).unwrap().pem();
     let issuer = rcgen::Issuer::new(ca, key);
-    let leaf_key = rcgen::KeyPair::generate().unwrap();
-    let leaf = rcgen::CertificateParams::new(vec![address.to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+    let [leaf_key, client_key] = [(); 2].map(|()| rcgen::KeyPair::generate().unwrap());
+    let mut leaf = rcgen::CertificateParams::new(vec![address.to_owned()]).unwrap();
+    change(&mut leaf);
+    let leaf = leaf.signed_by(&leaf_key, &issuer).unwrap();
+    let mut client = rcgen::CertificateParams::new(vec!["bridge".to_owned()]).unwrap();
+    // By the name of its issuer, OpenSSL would take it for self-signed.
+    client.distinguished_name.push(rcgen::DnType::CommonName, "bridge");
+    let client = client.signed_by(&client_key, &issuer).unwrap();
     Mosquitto::on(test, address, |port, dir| {
-        for (name, text) in [("ca.pem", &ca_pem), ("cert.pem", &leaf.pem()), ("key.pem", &leaf_key.serialize_pem())] {
+        for (name, text) in [
+            ("ca.pem", &ca_pem),
+            ("cert.pem", &leaf.pem()),
+            ("key.pem", &leaf_key.serialize_pem()),
+            ("client.pem", &client.pem()),
+            ("client.key", &client_key.serialize_pem()),
+        ] {
             std::fs::write(dir.join(name), text).unwrap();
             readable(&dir.join(name));
         }
         let dir = dir.display();
         format!(
-            "listener {port} {address}\nallow_anonymous true\ncafile {dir}/ca.pem\ncertfile {dir}/cert.pem\nkeyfile {dir}/key.pem\n"
+            "listener {port} {address}\nallow_anonymous true\ncafile {dir}/ca.pem\ncertfile {dir}/cert.pem\nkeyfile {dir}/key.pem\n{lines}\n"
         )
     })
     .await

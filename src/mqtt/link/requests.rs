@@ -22,7 +22,7 @@ impl LinkTask {
 
     /// Disconnects as soon as the broker has taken what was said at QoS 1.
     pub(super) fn part(&mut self) {
-        let free = self.blocked.is_empty() && self.unacknowledged == 0;
+        let free = self.blocked.is_empty() && self.late.is_empty() && self.unacknowledged == 0;
         if (self.stopping || self.yielding) && free && !std::mem::replace(&mut self.parted, true) {
             self.request(Request::Disconnect);
         }
@@ -80,6 +80,10 @@ impl LinkTask {
         }
         if !rumqttc::mqttbytes::valid_topic(&message.topic) {
             self.telemetry.tell(&report::Dropped::NoTopic { topic: &message.topic });
+            return true;
+        }
+        if qos == Qos::AtLeastOnce && self.unacknowledged >= self.window {
+            self.late.push_back(message);
             return true;
         }
         let fits = self.voice.publish(&message);
