@@ -29,7 +29,7 @@ async fn fault_07_a_dripping_connack_is_given_up_after_ten_seconds_in_total() {
 
 /// Two seconds, one more or less, there and back: late, in order, and the connection stays.
 ///
-/// Red when a connection must stand within a second (`CONNECT_SECONDS`), or when a silence of 2 s ends it.
+/// Red when a connection must stand within a second (`CONNECT_SECONDS`).
 #[tokio::test]
 async fn fault_09_latency_and_jitter_make_it_late_and_nothing_else() {
     let Some(broker) = Mosquitto::start("fault_09", "").await else { return };
