@@ -4,4 +4,4 @@
 mod calls;
 mod hours;
 mod refusals;
-mod world;
+pub mod world;

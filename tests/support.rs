@@ -12,7 +12,11 @@ pub mod h2;
 pub mod live;
 #[cfg(feature = "sandbox")]
 pub mod mosquitto;
+#[cfg(feature = "sandbox")]
+pub mod netns;
 pub mod plan;
+#[cfg(feature = "sandbox")]
+pub mod proxy;
 pub mod rig;
 
 #[cfg(feature = "sandbox")]

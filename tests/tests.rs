@@ -17,6 +17,7 @@
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
 //! * `brokers`: what each broker really answers to what we rely on, and our own configuration of mosquitto.
 //! * `own_topics`, `sources`: what the bridge says and takes on its own topics; several brokers, and broken ones.
+//! * `network`: the way to the broker, broken in every way; what a colleague sees of it.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
@@ -55,6 +56,8 @@ mod house;
 mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
+#[cfg(feature = "sandbox")]
+mod network;
 #[cfg(feature = "sandbox")]
 mod own_topics;
 #[cfg(feature = "sandbox")]
