@@ -70,6 +70,8 @@ const MQTT_LOST: &[&str] = &[
     "taken_over",
     "twin",
     "peer_closed",
+    "closed_at_subscribe",
+    "own_certificate",
     "unsupported_protocol",
     "retain_refused",
     "qos_refused",

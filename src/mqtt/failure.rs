@@ -16,6 +16,8 @@ pub(super) enum Cause {
     Twin,
     /// End of stream, or a reset.
     PeerClosed,
+    /// The same, in the place of an answer to a subscription.
+    ClosedAtSubscribe,
     /// The other side does not speak this version of MQTT.
     Unsupported,
     /// No retained messages, so no retained last will.
@@ -54,6 +56,7 @@ impl Cause {
             Cause::TakenOver => "told_taken_over",
             Cause::Twin => "twin",
             Cause::PeerClosed => "peer_closed",
+            Cause::ClosedAtSubscribe => "closed_at_subscribe",
             Cause::Unsupported => "unsupported_protocol",
             Cause::RetainRefused => "retain_refused",
             Cause::QosRefused => "qos_refused",

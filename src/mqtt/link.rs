@@ -74,6 +74,8 @@ pub(super) struct LinkTask {
     yielding: bool,
     /// DISCONNECT is on its way.
     parted: bool,
+    /// Connections in a row that the broker ended in the place of an answer to our subscription.
+    closed_at_subscribe: u32,
 }
 
 enum Next {
@@ -140,6 +142,7 @@ impl LinkTask {
             stopping: false,
             yielding: false,
             parted: false,
+            closed_at_subscribe: 0,
             clock,
         };
         Ok((task, ear))

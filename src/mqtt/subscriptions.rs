@@ -53,7 +53,7 @@ impl Subscriptions {
             }
         }
         self.again = (!self.refused.is_empty()).then(|| now + AGAIN);
-        self.unsent.is_empty() && self.sent.is_empty()
+        !self.are_awaited()
     }
 
     pub(super) fn refused(&self) -> &[(String, String)] {
@@ -72,6 +72,11 @@ impl Subscriptions {
         }
         self.again = Some(now + AGAIN);
         Self::requests(self.refused.iter().map(|(filter, _)| filter))
+    }
+
+    /// The broker has not answered everything that was asked.
+    pub(super) fn are_awaited(&self) -> bool {
+        !(self.unsent.is_empty() && self.sent.is_empty())
     }
 
     /// The connection is gone.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::traps::{connected, pkid};
 use super::{config, next, start};
-use crate::support::fake_broker::{FakeBroker, PUBACK, PUBLISH};
+use crate::support::fake_broker::{FakeBroker, PUBACK, PUBLISH, SUBSCRIBE};
 use crate::support::until;
 
 /// QoS 1 in the flags of a last will.
@@ -102,4 +102,24 @@ impl StopSoon for presence_bridge::mqtt::Handle {
         drop(peer);
         self.stop(None).await;
     }
+}
+
+#[tokio::test]
+async fn a_broker_that_closes_when_we_subscribe_is_not_taken_for_another_client_of_our_id() {
+    let broker = FakeBroker::start().await;
+    let (handle, _events, telemetry) = start(config(broker.port, "no-rights"));
+    let alarms = || telemetry.alarms().into_iter().map(|alarm| alarm.name).collect::<Vec<_>>();
+    for time in 1..=4 {
+        let (mut peer, _) = broker.accept().await;
+        peer.connack(0, &[]).await;
+        peer.next(SUBSCRIBE).await;
+        drop(peer);
+        until("it is counted", || telemetry.total("mqtt_lost", "closed_at_subscribe") == time).await;
+        let told = if time == 1 { Vec::new() } else { vec!["mqtt_subscriptions_refused"] };
+        assert_eq!(alarms(), told, "after {time}");
+    }
+    assert_eq!(telemetry.total("mqtt_lost", "taken_over"), 0);
+    let peer = broker.welcome(&[]).await;
+    until("the alarm ends", || alarms().is_empty()).await;
+    handle.stop_soon(peer).await;
 }

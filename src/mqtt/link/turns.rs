@@ -46,12 +46,18 @@ impl LinkTask {
             self.tell(Event::Link(Link::Down));
         }
         self.canary.lost();
+        // A broker that does not like a filter may end the connection instead of saying so: RabbitMQ does.
+        let at_subscribe = failure.cause == Cause::PeerClosed && self.subscriptions.are_awaited();
         self.subscriptions.lost();
         self.telemetry.end(report::DEAF, Some(&self.config.name));
-        let cause = failure.cause;
+        let cause = if at_subscribe { Cause::ClosedAtSubscribe } else { failure.cause };
         self.ask_for_less(cause);
         self.telemetry.tell(&report::Lost { config: &self.config, text: &failure.text, cause });
-        self.alarm(cause);
+        self.closed_at_subscribe = if at_subscribe { self.closed_at_subscribe + 1 } else { 0 };
+        // Once may be chance, a broker that goes down in this moment.
+        if !at_subscribe || self.closed_at_subscribe > 1 {
+            self.alarm(cause);
+        }
         let verdict = self.losses.judge(cause, lasted, fastrand::f64());
         if verdict.taken_over {
             self.telemetry.tell(&report::TakenOver { client_id: &self.config.client_id });

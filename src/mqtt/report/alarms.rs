@@ -57,6 +57,15 @@ pub(in crate::mqtt) fn alarm(config: &Config, cause: Cause) -> Option<AlarmText>
             PROTOCOL,
             format!("{at} does not take this version of MQTT: set protocol = \"auto\", or \"3.1.1\" for an old broker"),
         ),
+        Cause::ClosedAtSubscribe => (
+            SUBSCRIPTIONS_REFUSED,
+            format!(
+                "{at} ends the connection as soon as we subscribe, as RabbitMQ does where rights are missing: let the bridge's \
+                 MQTT user read {}, and {}",
+                config.filters.join(", "),
+                config.canary.as_deref().unwrap_or("nothing else")
+            ),
+        ),
         Cause::TooLarge => (
             TOO_LARGE,
             format!(
