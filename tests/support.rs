@@ -12,6 +12,10 @@ pub mod h2;
 pub mod live;
 #[cfg(feature = "sandbox")]
 pub mod mosquitto;
+#[cfg(feature = "sandbox")]
+pub mod office;
+#[cfg(feature = "sandbox")]
+pub mod pki;
 pub mod plan;
 pub mod rig;
 

@@ -15,6 +15,7 @@
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
+//! * `faults`: rows 1 to 29 of the catalogue of faults by the whole bridge: what a colleague sees.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
@@ -37,6 +38,7 @@ mod binary;
 mod configuration;
 #[cfg(feature = "sandbox")]
 mod doctor;
+mod faults;
 #[cfg(feature = "sandbox")]
 mod figures;
 #[cfg(feature = "sandbox")]
