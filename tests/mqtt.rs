@@ -1,5 +1,6 @@
 //! The MQTT adapter against Debian's mosquitto.
 
+mod contract;
 mod grants;
 mod lines;
 mod reach;

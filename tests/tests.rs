@@ -14,7 +14,8 @@
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
-//! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes.
+//! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes; what brokers do,
+//!   one list of cases for mosquitto and the embedded one.
 //! * `faults`: rows 1 to 29 of the catalogue of faults by the whole bridge: what a colleague sees.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.

@@ -5,11 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::mosquitto::{Mosquitto, program};
-use crate::support::office::{CALL, NOBODY, Office, plain, publish, readable, within};
+use crate::support::office::{CALL, NOBODY, Office, dynamic_security, dynsec, plain, publish, readable, within};
 use crate::support::skipped;
-
-const PLUGIN: &str = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so";
-const ADMIN: [&str; 4] = ["-u", "admin", "-P", "admin"];
 
 fn password(dir: &Path, user: &str, password: &str) {
     let mut tool = Command::new(program("mosquitto_passwd").unwrap());
@@ -65,49 +62,12 @@ async fn fault_11_12_a_login_that_is_refused_takes_nobody_from_a_call_and_heals_
     bridge.stop().await;
 }
 
-/// mosquitto's dynamic security, asked by its own tool.
-fn control(port: u16, command: &[&str]) {
-    let tool = Command::new(program("mosquitto_ctrl").unwrap())
-        .args(ADMIN)
-        .args(["-p", &port.to_string(), "dynsec"])
-        .args(command)
-        .output()
-        .unwrap();
-    assert!(tool.status.success() && !String::from_utf8_lossy(&tool.stderr).contains("rror"), "{command:?}: {tool:?}");
-}
-
-async fn with_dynamic_security(test: &str) -> Option<Mosquitto> {
-    if program("mosquitto_ctrl").is_none() || !Path::new(PLUGIN).exists() {
-        skipped(test, "mosquitto's dynamic security plugin is not installed");
-        return None;
-    }
-    let broker = Mosquitto::with(test, |port, dir| {
-        let file = dir.join("dynsec.json");
-        let mut tool = Command::new(program("mosquitto_ctrl").unwrap());
-        let made = tool.args(["dynsec", "init"]).arg(&file).args(["admin", "admin"]).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let file = file.display();
-        format!("user root\nlistener {port} 127.0.0.1\nplugin {PLUGIN}\nplugin_opt_config_file {file}\nallow_anonymous false\n")
-    })
-    .await?;
-    let port = broker.port;
-    for user in ["bridge", "phones"] {
-        control(port, &["createRole", user]);
-        control(port, &["createClient", user, "-p", "secret"]);
-        control(port, &["addClientRole", user, user]);
-        for right in ["publishClientSend", "publishClientReceive", "subscribePattern"] {
-            control(port, &["addRoleACL", user, right, "#", "allow", "0"]);
-        }
-    }
-    Some(broker)
-}
-
 /// The right to hear is taken from a bridge that is connected, and given back.
 ///
 /// Red: `link::LinkTask::subscribed` does not read the codes of SUBACK.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_12_subscriptions_that_are_refused_are_told_and_granted_again_without_a_restart() {
-    let Some(broker) = with_dynamic_security("fault_12").await else { return };
+    let Some(broker) = dynamic_security("fault_12").await else { return };
     let (port, phones) = (broker.port, ["-u", "phones", "-P", "secret", "-r"]);
     let office = Office::new(2, 1).await;
     let mqtt = format!("{}username = \"bridge\"\npassword_file = \"password\"\n", plain(port));
@@ -116,12 +76,12 @@ async fn fault_12_subscriptions_that_are_refused_are_told_and_granted_again_with
     publish(port, "phone/1", "INUSE", &phones);
     office.see(1, CALL).await;
     // Each change ends the connections that it is about.
-    control(port, &["addRoleACL", "bridge", "subscribePattern", "phone/#", "deny", "1"]);
+    dynsec(port, &["addRoleACL", "bridge", "subscribePattern", "phone/#", "deny", "1"]);
     let remedy = bridge.alarm(Duration::from_secs(10), "mqtt_subscriptions_refused").await;
     assert!(remedy.contains("phone/+") && remedy.contains("access control"), "{remedy}");
     publish(port, "phone/2", "INUSE", &phones);
     office.kept_in_call(1);
-    control(port, &["removeRoleACL", "bridge", "subscribePattern", "phone/#"]);
+    dynsec(port, &["removeRoleACL", "bridge", "subscribePattern", "phone/#"]);
     office.see_within(Duration::from_secs(10), 2, CALL).await;
     bridge.no_alarm().await;
     office.kept_in_call(1);

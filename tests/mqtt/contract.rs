@@ -6,7 +6,9 @@
 mod adapter;
 mod bare;
 mod delivery;
+mod dial;
 mod limits;
+mod own;
 mod sessions;
 mod subscriptions;
 
@@ -51,6 +53,11 @@ impl Case {
     /// Of MQTT 5 only.
     pub const fn of_5(name: &'static str, run: fn(At) -> Saw, seen: &'static str) -> Case {
         Case { name, run, mosquitto: [Some(seen), None], embedded: [Some(seen), None] }
+    }
+
+    /// mosquitto shows something else in 3.1.1.
+    pub const fn but_mosquitto_311(self, seen: &'static str) -> Case {
+        Case { mosquitto: [self.mosquitto[0], Some(seen)], ..self }
     }
 
     /// The embedded broker shows something else: in MQTT 5, and in 3.1.1.

@@ -2,8 +2,9 @@
 //!
 //! People are numbered from 1 and have a phone each: `phone/1` says INUSE, NOT_INUSE or UNAVAILABLE.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod broker;
+
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,15 +16,12 @@ use presence_bridge::config::Config;
 use presence_bridge::presence::{Deadline, OnStop, Timestamp};
 use presence_bridge::sandbox::tenant::{Entry, Settings};
 use presence_bridge::sandbox::{Options, Sandbox};
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::Packet;
-use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::mosquitto::program;
+pub use self::broker::{dynamic_security, dynsec, publish, publish_all, readable};
 
 pub const NOBODY: &str = "Offline/Offline";
 pub const CALL: &str = "Busy/InACall";
@@ -284,46 +282,4 @@ impl Bridge {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// `mosquitto_pub` at QoS 1; `more` are arguments of it: who logs in, what expires, which CA.
-pub fn publish(port: u16, topic: &str, payload: &str, more: &[&str]) {
-    let mut command = Command::new(program("mosquitto_pub").unwrap());
-    command.args(["-V", "5", "-q", "1", "-p", &port.to_string(), "-t", topic, "-m", payload]).args(more);
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "mosquitto_pub {topic}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Very many retained messages at QoS 1, in order; ends when the broker has them all.
-pub async fn publish_all(port: u16, messages: Vec<(String, String)>) {
-    let mut options = MqttOptions::new("phones", "127.0.0.1", port);
-    options.set_keep_alive(Duration::from_secs(30));
-    let (client, mut events) = AsyncClient::new(options, 100);
-    let total = messages.len();
-    let saying = tokio::spawn(async move {
-        for (topic, payload) in messages {
-            client.publish(topic, QoS::AtLeastOnce, true, payload).await.unwrap();
-        }
-        client
-    });
-    let mut taken = 0;
-    while taken < total {
-        if let Event::Incoming(Packet::PubAck(_)) = events.poll().await.unwrap() {
-            taken += 1;
-        }
-    }
-    let client = saying.await.unwrap();
-    client.try_disconnect().unwrap();
-    while events.poll().await.is_ok_and(|event| event != Event::Outgoing(rumqttc::Outgoing::Disconnect)) {}
-    drop(events.poll().await); // flushes; it would connect again after that
-}
-
-/// mosquitto drops its rights and reads as a user of its own.
-pub fn readable(dir: &Path, name: &str, text: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let path = dir.join(name);
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
 }

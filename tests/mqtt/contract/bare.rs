@@ -6,28 +6,11 @@ use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5 as five;
 use rumqttc::{mqttbytes, v5};
 
-use super::{At, Version};
-
 pub use rumqttc::v5::mqttbytes::v5::{Filter, PublishProperties, RetainForwardRule};
 
 /// How long nothing has to come until it is taken for nothing.
 const QUIET: Duration = Duration::from_millis(400);
 
-/// How to connect. Acknowledgements are left to the case.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub id: String,
-    pub clean: bool,
-    /// Seconds; MQTT 5.
-    pub expiry: Option<u32>,
-    /// MQTT 5.
-    pub receive_maximum: Option<u16>,
-    /// Announced in MQTT 5.
-    pub max_packet: Option<u32>,
-    pub will: Option<(String, String)>,
-}
-
-#[derive(Debug)]
 pub enum Bare {
     V5(v5::AsyncClient, Box<v5::EventLoop>),
     V4(rumqttc::AsyncClient, Box<rumqttc::EventLoop>),
@@ -55,65 +38,6 @@ pub enum Came {
     Acknowledged,
     Else,
     Lost(String),
-}
-
-impl At {
-    pub fn options(&self, id: &str) -> Options {
-        let id = format!("{}-{id}", self.own);
-        Options { id, clean: true, expiry: None, receive_maximum: None, max_packet: Some(1 << 20), will: None }
-    }
-
-    /// With a session that is kept.
-    pub fn kept(&self, id: &str) -> Options {
-        Options { clean: false, expiry: Some(60), ..self.options(id) }
-    }
-
-    pub fn topic(&self, rest: &str) -> String {
-        format!("{}/{rest}", self.own)
-    }
-
-    /// Connects; and whether the broker has a session.
-    pub async fn connect(&self, options: Options) -> (Bare, bool) {
-        let mut bare = self.dial(options);
-        loop {
-            match bare.next().await {
-                Came::Connected { session_present, .. } => return (bare, session_present),
-                Came::Lost(why) => panic!("not connected: {why}"),
-                _ => {}
-            }
-        }
-    }
-
-    pub async fn client(&self, id: &str) -> Bare {
-        self.connect(self.options(id)).await.0
-    }
-
-    pub fn dial(&self, with: Options) -> Bare {
-        match self.version {
-            Version::V5 => {
-                let mut options = v5::MqttOptions::new(with.id, "127.0.0.1", self.port);
-                options.set_keep_alive(Duration::from_secs(30)).set_clean_start(with.clean).set_manual_acks(true);
-                options.set_session_expiry_interval(with.expiry).set_receive_maximum(with.receive_maximum);
-                options.set_max_packet_size(with.max_packet);
-                if let Some((topic, payload)) = with.will {
-                    options.set_last_will(five::LastWill::new(topic, payload, v5::mqttbytes::QoS::AtLeastOnce, false, None));
-                }
-                let (client, events) = v5::AsyncClient::new(options, 20_000);
-                Bare::V5(client, Box::new(events))
-            }
-            Version::V311 => {
-                let mut options = rumqttc::MqttOptions::new(with.id, "127.0.0.1", self.port);
-                let most = with.max_packet.map_or(10 * 1024, |most| usize::try_from(most).unwrap());
-                options.set_keep_alive(Duration::from_secs(30)).set_clean_session(with.clean).set_manual_acks(true);
-                options.set_max_packet_size(most, 1 << 20);
-                if let Some((topic, payload)) = with.will {
-                    options.set_last_will(rumqttc::LastWill::new(topic, payload, rumqttc::QoS::AtLeastOnce, false));
-                }
-                let (client, events) = rumqttc::AsyncClient::new(options, 20_000);
-                Bare::V4(client, Box::new(events))
-            }
-        }
-    }
 }
 
 impl Bare {
@@ -211,6 +135,14 @@ impl Bare {
         }
     }
 
+    /// Queued only.
+    pub fn put_subscribe(&self, filter: &str) {
+        match self {
+            Bare::V5(client, _) => client.try_subscribe(filter, v5::mqttbytes::QoS::AtLeastOnce).unwrap(),
+            Bare::V4(client, _) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).unwrap(),
+        }
+    }
+
     /// At this QoS; for QoS 1 until the broker has it.
     pub async fn publish(&mut self, topic: &str, payload: impl Into<Bytes>, retain: bool, qos: u8) {
         self.put(topic, payload.into(), retain, qos, PublishProperties::default());
@@ -271,23 +203,17 @@ impl Bare {
         {}
         while let Bare::V4(_, events) = &mut self
             && !matches!(events.poll().await, Ok(rumqttc::Event::Outgoing(rumqttc::Outgoing::Disconnect)) | Err(_))
-        {}
+        {
+        }
         // Once more, so that it is flushed.
         let _flushed = tokio::time::timeout(Duration::from_millis(50), self.next()).await;
-    }
-
-    /// Why the connection ends, if it does.
-    pub async fn end(&mut self) -> String {
-        let ended = self.until_quiet(|came| if let Came::Lost(why) = came { Some(why) } else { None }).await;
-        ended.into_iter().next().unwrap_or_else(|| "lives".to_owned())
     }
 }
 
 /// Payloads in a line; `r` before a retained one, `d` after one sent again.
 pub fn words(messages: &[Got]) -> String {
-    let word = |got: &Got| {
-        format!("{}{}{}", if got.retain { "r:" } else { "" }, got.payload, if got.dup { ":d" } else { "" })
-    };
+    let word =
+        |got: &Got| format!("{}{}{}", if got.retain { "r:" } else { "" }, got.payload, if got.dup { ":d" } else { "" });
     messages.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
