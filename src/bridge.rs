@@ -4,30 +4,38 @@
 //! Order matters in one respect: a message is acknowledged after the core has handled it, never before, so that a
 //! message that arrives while the process dies is delivered again.
 
+mod answers;
+mod links;
 mod lookup;
 pub mod metrics;
 mod people;
+mod publish;
+mod published;
 mod readback;
 pub mod reload;
 pub mod report;
 mod status;
 mod words;
 
-use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::links::Link;
+pub use self::links::Source;
+use self::publish::Topic;
+pub use self::publish::will;
 use crate::admin;
 use crate::clock::{Clock, Timer};
 use crate::config::PeopleSection;
 use crate::graph::{Body, Call, Graph, Sent};
 use crate::mqtt;
 use crate::presence::{
-    Action, Alarm, Applied, Cause, Core, Deadline, Link, OnStop, Outcome, PersonId, Plan, Policy, Presence, Publish,
-    SourceId, Ticket, Timestamp,
+    Action, Alarm, Applied, Cause, Core, Deadline, OnStop, Outcome, PersonId, Plan, Policy, Presence, Publish, Reason,
+    RuleId, Ticket, Timestamp,
 };
 use crate::telemetry::{AlarmWatch, Telemetry};
 
@@ -46,16 +54,14 @@ pub struct Parts {
     pub plan: Arc<Plan>,
     /// First levels of our own topics.
     pub topic_prefix: String,
-    /// Last level of the status topic.
-    pub instance: String,
-    /// The broker.
-    pub mqtt: (mqtt::Handle, mqtt::Events),
+    /// The brokers, in the order of the configuration.
+    pub sources: Vec<Source>,
+    /// Where to keep what must outlive the process; `None`: nowhere.
+    pub state: Option<PathBuf>,
     /// The tenant; `None` decides, logs and publishes, but calls nobody.
     pub graph: Option<Graph>,
     /// How people are listed, and changes of that; `None`: who is listed now is listed for good.
     pub reload: Option<(PeopleSection, mpsc::Receiver<reload::News>)>,
-    /// The broker's address, to be shown.
-    pub broker: String,
     /// Questions how it is.
     pub questions: admin::Questions,
 }
@@ -67,29 +73,27 @@ pub struct Bridge {
     timer: Timer,
     telemetry: Telemetry,
     topic_prefix: String,
-    instance: String,
-    mqtt: mqtt::Handle,
-    events: mqtt::Events,
+    links: Vec<Link>,
+    /// In the order of `links`.
+    events: Vec<mqtt::Events>,
+    /// Goes round: whose turn it is first.
+    turn: usize,
     graph: Option<Graph>,
     calls: JoinSet<Done>,
     reads: JoinSet<readback::Read>,
     policy: Policy,
+    /// Names, for whoever asks at the door for one that there is not.
+    signals: Vec<Box<str>>,
     listing: people::Listing,
     news: mpsc::Receiver<reload::News>,
-    unpublished: BTreeSet<Topic>,
     alarms: AlarmWatch,
     questions: admin::Questions,
-    broker: String,
-    connected_since: Option<Timestamp>,
     started: Timestamp,
-    recent: status::Recent,
-}
-
-/// Retained topics of ours whose content is out of date at the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Topic {
-    Status,
-    Person(PersonId),
+    recent: publish::Recent,
+    said: publish::Said,
+    ends: publish::Ends,
+    kept: published::Kept,
+    answered: answers::LastAnswer,
 }
 
 /// A call that ended.
@@ -106,34 +110,37 @@ impl Bridge {
     /// Ready to run; nothing has been sent yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, telemetry, plan, topic_prefix, instance, mqtt: (mqtt, events), graph, .. } = parts;
-        let (reload, broker, questions) = (parts.reload, parts.broker, parts.questions);
+        let Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions } = parts;
         let (section, news) = reload.unwrap_or_else(|| (PeopleSection::default(), mpsc::channel(1).1));
-        let policy = plan.policy.clone();
-        let core = Core::new(clock.now(), plan);
-        Bridge {
-            core,
+        let (now, policy) = (clock.now(), plan.policy.clone());
+        let (links, events) = sources.into_iter().map(|source| Link::new(source, now.wall)).unzip();
+        let mut bridge = Bridge {
+            signals: people::names(&plan),
+            core: Core::new(now, plan),
             timer: clock.timer(),
             policy,
             topic_prefix,
-            instance,
-            mqtt,
+            links,
             events,
+            turn: 0,
             graph,
             calls: JoinSet::new(),
             reads: JoinSet::new(),
             listing: people::Listing::new(section),
             news,
-            unpublished: BTreeSet::new(),
             alarms: telemetry.watch_alarms(),
+            kept: published::Kept::new(state.as_deref(), telemetry.clone()),
             telemetry,
             questions,
-            broker,
-            connected_since: None,
-            started: clock.now().wall,
-            recent: status::Recent::default(),
+            started: now.wall,
+            recent: publish::Recent::default(),
+            said: publish::Said::default(),
+            ends: publish::Ends::default(),
+            answered: None,
             clock,
-        }
+        };
+        bridge.recall_published();
+        bridge
     }
 
     /// Runs until `stop` is ready with the policy to follow, then drains and disconnects within some seconds.
@@ -141,68 +148,79 @@ impl Bridge {
         let mut stop = std::pin::pin!(stop);
         let on_stop = loop {
             self.perform();
-            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
-            let publish =
-                self.connected_since.is_some() && !(self.unpublished.is_empty() && self.listing.gone.is_empty());
+            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER).earlier(self.publishing_wakes());
+            let (publish, turn) = (self.wants_to_publish(), self.turn);
             tokio::select! {
                 policy = &mut stop => break policy,
-                event = self.events.next() => match event {
-                    Some(event) => self.heard(event),
+                (place, event) = links::next(&mut self.events, turn) => match event {
+                    Some(event) => self.heard(place, event),
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
                 Some(done) = self.calls.join_next() => self.done(done),
                 Some(read) = self.reads.join_next() => self.was_read(read),
                 Some(news) = self.news.recv() => self.learn(news),
                 Some(asked) = self.questions.next() => self.answer(asked),
-                () = self.alarms.changed() => {
-                    self.unpublished.insert(Topic::Status);
+                () = self.alarms.changed() => self.mark(Topic::Status),
+                (place, permit) = links::permit(&self.links, turn), if publish => self.publish(place, permit),
+                () = self.timer.until(deadline) => {
+                    let now = self.clock.now();
+                    self.core.handle_timeout(now);
+                    self.perform(); // what has changed is told first
+                    self.publish_in_time(now);
                 }
-                permit = self.mqtt.permit(), if publish => self.publish(permit),
-                () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }
         };
         self.stop(on_stop).await;
     }
 
-    fn heard(&mut self, event: mqtt::Event) {
-        self.event(event);
+    fn heard(&mut self, place: usize, event: mqtt::Event) {
+        self.turn = self.turn.wrapping_add(1);
+        self.event(place, event);
         for _ in 1..BATCH {
-            let Some(event) = self.events.try_next() else { break };
-            self.event(event);
+            let Some(event) = self.events.get_mut(place).and_then(mqtt::Events::try_next) else { break };
+            self.event(place, event);
         }
     }
 
-    fn event(&mut self, event: mqtt::Event) {
-        let now = self.clock.now();
+    fn event(&mut self, place: usize, event: mqtt::Event) {
         match event {
-            mqtt::Event::Link(link) => {
-                self.core.handle_link(now, SourceId(0), link);
-                let connected = matches!(link, Link::Up { .. } | Link::Replayed);
-                self.connected_since = connected.then(|| self.connected_since.unwrap_or(now.wall));
-                if matches!(link, Link::Up { .. }) {
-                    // The broker may have lost what it retained: say everything again.
-                    self.unpublished.insert(Topic::Status);
-                    self.unpublished.extend(self.core.people().map(Topic::Person));
+            mqtt::Event::Link(link) => self.linked(place, link, self.clock.now()),
+            mqtt::Event::Publish(mut incoming) => {
+                let token = incoming.token.take();
+                self.message(place, &incoming);
+                if let (Some(token), Some(link)) = (token, self.links.get(place)) {
+                    link.handle.ack(token);
                 }
             }
-            mqtt::Event::Publish(incoming) => {
-                let publish = Publish {
-                    topic: &incoming.topic,
-                    payload: &incoming.payload,
-                    retain: incoming.retain,
-                    expiry: incoming.expiry,
-                };
-                let handled = self.core.handle_publish(now, SourceId(0), &publish);
-                for step in handled.steps {
-                    self.telemetry.tell(&report::Message { topic: &incoming.topic, result: step.result });
-                    if step.result == Ok(Applied::Changed) {
-                        self.unpublished.extend(step.person.map(Topic::Person)); // its list of shares
-                    }
-                }
-                if let Some(token) = incoming.token {
-                    self.mqtt.ack(token);
-                }
+        }
+    }
+
+    fn message(&mut self, place: usize, incoming: &mqtt::Incoming) {
+        let topic = &incoming.topic;
+        let tell = |result| report::Message { topic, result };
+        if !self.links.get(place).is_some_and(|link| link.own_topics) && answers::is_door(&self.topic_prefix, topic) {
+            return self.telemetry.tell(&tell(Err(Reason::NoRule))); // there is no door at this broker
+        }
+        let publish = Publish { topic, payload: &incoming.payload, retain: incoming.retain, expiry: incoming.expiry };
+        let handled = self.core.handle_publish(self.clock.now(), links::source_id(place), &publish);
+        let (mut refused, mut renewed) = (None, None);
+        for step in handled.steps {
+            if step.result == Err(Reason::NoRule) && answers::is_answer(&self.topic_prefix, topic) {
+                continue;
             }
+            self.telemetry.tell(&tell(step.result));
+            if step.rule == Some(RuleId::DOOR) {
+                refused = step.result.err();
+                renewed = step.person;
+            }
+            if let (Ok(Applied::Changed), Some(person)) = (step.result, step.person) {
+                self.links.iter_mut().for_each(|link| link.mark(Topic::Person(person))); // its list of shares
+            }
+        }
+        if let Some(reason) = refused {
+            self.answer_at_door(place, topic, reason);
+        } else if let Some(person) = renewed {
+            self.hear_of_end(person);
         }
     }
 
@@ -235,9 +253,7 @@ impl Bridge {
                 }
                 Action::Read { tenant, serial, .. } => self.read(tenant, serial),
                 Action::Journal { .. } => {} // nothing is kept over a restart yet: see ARCHITECTURE.md, "What is absent"
-                Action::Changed { person } => {
-                    self.unpublished.insert(Topic::Person(person));
-                }
+                Action::Changed { person } => self.mark(Topic::Person(person)),
                 Action::Alarm { alarm, on } => self.alarm(alarm, on),
             }
         }
@@ -270,38 +286,22 @@ impl Bridge {
         }
     }
 
-    fn publish(&mut self, permit: Option<mqtt::Permit>) {
-        let Some(permit) = permit else { return };
-        let Some((level, payload)) = self.next_to_publish() else { return };
-        let topic = format!("{}/{level}", self.topic_prefix);
-        permit.publish(mqtt::Message::new(topic, payload).retained());
-    }
-
-    /// Topic below the prefix, and payload; an empty one deletes what the broker retains.
-    fn next_to_publish(&mut self) -> Option<(String, String)> {
-        while let Some(topic) = self.unpublished.pop_first() {
-            match topic {
-                Topic::Status => {
-                    return Some((format!("status/{}", self.instance), words::online(&self.telemetry.alarms())));
-                }
-                Topic::Person(person) if self.listing.unlisted.contains(&person) => {} // its topic is gone or another's
-                Topic::Person(person) => {
-                    let view = self.core.view(person);
-                    return Some((format!("people/{}", view.label()), words::person(&view, self.clock.now())));
-                }
-            }
-        }
-        self.listing.gone.pop_first().map(|label| (format!("people/{label}"), String::new()))
-    }
-
+    /// Brokers hear the farewell while the last calls are made: none of them waits for another, nor for Graph.
     async fn stop(mut self, policy: OnStop) {
         tracing::info!(policy = ?policy, "Stopping.");
         self.core.handle_stop(self.clock.now(), policy);
-        if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
+        let mut farewells = JoinSet::new();
+        for link in self.links.drain(..) {
+            let farewell = link.own_topics.then(|| will(&self.topic_prefix, &link.instance));
+            farewells.spawn(link.handle.stop(farewell));
+        }
+        let farewells = async { while farewells.join_next().await.is_some() {} };
+        let (drained, ()) = tokio::join!(tokio::time::timeout(DRAIN, self.drain()), farewells);
+        if drained.is_err() {
             let left = self.core.people().filter(|&person| !self.core.view(person).is_clean()).count();
             tracing::warn!(people = left, "Stopped before everything was answered; sessions end by their expiration.");
         }
-        self.mqtt.stop(Some(will(&self.topic_prefix, &self.instance))).await;
+        self.kept.finish().await;
     }
 
     async fn drain(&mut self) {
@@ -317,10 +317,4 @@ impl Bridge {
             }
         }
     }
-}
-
-/// The last will: what the broker says of us when we are gone without a word.
-#[must_use]
-pub fn will(topic_prefix: &str, instance: &str) -> mqtt::Message {
-    mqtt::Message::new(format!("{topic_prefix}/status/{instance}"), words::OFFLINE).retained()
 }

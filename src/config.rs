@@ -4,6 +4,7 @@
 mod admin;
 mod env;
 mod graph;
+mod mqtt;
 mod people;
 mod problem;
 mod reader;
@@ -28,8 +29,8 @@ use crate::secret::{Credential, SecretSource};
 pub struct Config {
     /// The tenant.
     pub graph: GraphSection,
-    /// The broker.
-    pub mqtt: MqttSection,
+    /// The brokers, by [`SourceId`](crate::presence::SourceId); at least one.
+    pub sources: Vec<SourceSection>,
     /// First levels of our own topics.
     pub topic_prefix: String,
     /// Who, what, and by which rules.
@@ -42,6 +43,8 @@ pub struct Config {
     pub people: PeopleSection,
     /// Where the bridge can be asked how it is.
     pub admin: AdminSection,
+    /// Where the bridge keeps what must outlive it; `None`: nowhere.
+    pub state: Option<PathBuf>,
 }
 
 /// `[graph]`
@@ -81,17 +84,21 @@ pub enum ProxySection {
     },
 }
 
-/// `[mqtt]`
+/// `[mqtt]`, or one `[[source]]`.
 #[derive(Clone, Debug)]
-pub struct MqttSection {
-    /// Name or address of the broker.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// `mqtts`.
+pub struct SourceSection {
+    /// What rules, logs and topics call it.
+    pub name: String,
+    /// Where it is.
+    pub address: BrokerAddress,
+    /// Over TLS.
     pub tls: bool,
+    /// Which MQTT is spoken.
+    pub protocol: Protocol,
     /// What to trust, instead of the system's certificates.
     pub ca_file: Option<PathBuf>,
+    /// Our own certificate (chain) and its key.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
     /// Ours at the broker.
     pub client_id: String,
     /// Login.
@@ -108,6 +115,58 @@ pub struct MqttSection {
     pub max_packet_size: u32,
     /// Messages at QoS 1 on the way.
     pub receive_maximum: u16,
+    /// Status, people and the door are on this broker.
+    pub own_topics: bool,
+}
+
+impl SourceSection {
+    /// Its address as somebody writes it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let host = |host: &str| if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let secure = if self.tls { "s" } else { "" };
+        match &self.address {
+            BrokerAddress::Tcp { host: name, port } => format!("mqtt{secure}://{}:{port}", host(name)),
+            BrokerAddress::WebSocket { host: name, port, path } => {
+                format!("ws{secure}://{}:{port}{path}", host(name))
+            }
+            BrokerAddress::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where a broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerAddress {
+    /// `mqtt://`, `mqtts://`
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// `ws://`, `wss://`
+    WebSocket {
+        /// Name or address, without brackets.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// From the first slash on.
+        path: String,
+    },
+    /// `unix:`
+    Unix(PathBuf),
+}
+
+/// Which MQTT is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT 5, and 3.1.1 with a broker that refuses it.
+    Auto,
+    /// MQTT 5 only.
+    V5,
+    /// MQTT 3.1.1 only.
+    V311,
 }
 
 /// What becomes of sessions when the bridge stops.
@@ -203,8 +262,7 @@ impl Config {
         let (root, _) = DeTable::parse_recoverable(text);
         let reader = Reader::new(text);
         let root = reader.section("", root.get_ref(), root.span());
-        let client_id = root.table("mqtt").and_then(|mqtt| mqtt.text("client_id")).map(|at| at.value);
-        let client_id = client_id.unwrap_or_else(sections::default_client_id);
+        let client_id = mqtt::first_client_id(&root);
         admin::read(&root, &sections::Files { base, check: false }, &client_id)
     }
 
@@ -227,27 +285,27 @@ impl Config {
         let root = reader.section("", root.get_ref(), span);
         let context = sections::Files { base, check: files };
         let graph = graph::graph(&root, &context);
-        let mqtt = sections::mqtt(&root, &context);
-        let prefix = mqtt.as_ref().map_or("presence-bridge", |(_, prefix)| prefix).to_owned();
+        let brokers = mqtt::read(&root, &context);
         let (policy, on_stop) = sections::presence(&root);
         let log = sections::log(&root);
-        let client_id = mqtt.as_ref().map_or("", |(mqtt, _)| &mqtt.client_id);
-        let admin = admin::read(&root, &context, client_id);
+        let first = brokers.sections.as_ref().and_then(|sections| sections.first());
+        let admin = admin::read(&root, &context, first.map_or("", |first| &first.client_id));
         let (people, listing) = people::read(&root, &context, |section| match (names, &graph) {
             (Some(names), _) => names.clone(),
             (None, Some(graph)) if files && section.resolve_names => Names::load(&section.state_dir, graph.tenant_id),
             _ => Names::default(),
         });
-        let plan = rules::plan(&root, people, policy, &prefix);
+        let plan = rules::plan(&root, people, policy, &brokers);
         root.finish();
         drop(root);
         let problems = reader.finish();
-        match (graph, mqtt) {
-            (Some(mut graph), Some((mqtt, topic_prefix))) if problems.is_empty() => {
+        match (graph, brokers.sections) {
+            (Some(mut graph), Some(sources)) if problems.is_empty() => {
                 graph.login_url = graph.login_url.trim_end_matches('/').to_owned();
                 let mut plan = plan;
                 plan.tenants = vec![graph.tenant_id];
-                Ok(Config { graph, mqtt, topic_prefix, plan, on_stop, log, people: listing, admin })
+                let (topic_prefix, state) = (brokers.prefix, Some(listing.state_dir.clone()));
+                Ok(Config { graph, sources, topic_prefix, plan, on_stop, log, people: listing, admin, state })
             }
             _ => Err(Problems { file: file.to_owned(), problems }),
         }

@@ -14,11 +14,16 @@
 //! Messages at QoS 1 are acknowledged by the reader, in its own time; `receive_maximum` bounds how many the broker sends
 //! before. Those at QoS 0 have no such bound and are dropped, and counted, when the reader does not keep up.
 
+mod canary;
 mod connect;
+mod failure;
+mod kept;
 mod link;
 mod loss;
 mod probe;
 mod report;
+mod subscriptions;
+mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -75,6 +80,8 @@ pub struct Config {
     pub will: Option<Message>,
     /// The topic on which we publish to ourselves, to know that we hear; `None`: we do not know.
     pub canary: Option<String>,
+    /// How often we publish to ourselves while all is well; 30 s.
+    pub canary_every: Duration,
     /// A file of ours that keeps, over restarts, who we are and what we subscribed; `None`: nothing is kept.
     pub kept: Option<PathBuf>,
 }
@@ -98,6 +105,7 @@ impl Config {
             filters: Vec::new(),
             will: None,
             canary: None,
+            canary_every: Duration::from_secs(30),
             kept: None,
         }
     }
@@ -220,11 +228,11 @@ pub enum Event {
 }
 
 impl Event {
-    /// Bytes of a message at QoS 0.
-    fn unbounded_size(&self) -> usize {
+    /// Bytes of a message.
+    fn size(&self) -> usize {
         match self {
-            Event::Publish(incoming) if incoming.token.is_none() => incoming.topic.len() + incoming.payload.len(),
-            Event::Publish(_) | Event::Link(_) => 0,
+            Event::Publish(incoming) => incoming.topic.len() + incoming.payload.len(),
+            Event::Link(_) => 0,
         }
     }
 }
@@ -279,24 +287,23 @@ pub struct Events {
 #[derive(Debug, Default)]
 struct Waiting {
     events: AtomicUsize,
-    /// Of messages at QoS 0: those at QoS 1 are bounded by the receive maximum.
     bytes: AtomicUsize,
 }
 
 impl Waiting {
-    /// A message at QoS 0 of this size must not be queued.
+    /// A message of this size must wait, or go if it is at QoS 0.
     fn is_full_for(&self, size: usize) -> bool {
         self.events.load(Ordering::Relaxed) >= MOST_EVENTS || self.bytes.load(Ordering::Relaxed) + size > MOST_BYTES
     }
 
     fn add(&self, event: &Event) {
         self.events.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(event.unbounded_size(), Ordering::Relaxed);
+        self.bytes.fetch_add(event.size(), Ordering::Relaxed);
     }
 
     fn remove(&self, event: &Event) {
         self.events.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(event.unbounded_size(), Ordering::Relaxed);
+        self.bytes.fetch_sub(event.size(), Ordering::Relaxed);
     }
 }
 
@@ -309,8 +316,8 @@ pub fn start(config: Config, clock: Clock, telemetry: Telemetry) -> Result<(Hand
     let (outbox, outbox_in) = mpsc::channel(OUTBOX);
     let (events_out, events) = mpsc::unbounded_channel(); // bounded by `Waiting` and the receive maximum
     let waiting = Arc::new(Waiting::default());
-    let (link, eventloop) = link::LinkTask::new(config, clock, telemetry, events_out, Arc::clone(&waiting))?;
-    let task = tokio::spawn(link.run(eventloop, commands_in, outbox_in));
+    let (link, ear) = link::LinkTask::new(config, clock, telemetry, events_out, Arc::clone(&waiting))?;
+    let task = tokio::spawn(link.run(ear, commands_in, outbox_in));
     Ok((Handle { commands, outbox, task }, Events { events, waiting }))
 }
 

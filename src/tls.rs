@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
@@ -13,6 +13,14 @@ use rustls_platform_verifier::BuilderVerifierExt;
 /// # Errors
 /// The file cannot be read or holds no usable certificate; the system's trust store cannot be loaded.
 pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+    client_config_as(ca_file, None)
+}
+
+/// As [`client_config`], and shows a certificate (chain) of our own with its key, both PEM.
+///
+/// # Errors
+/// As there, and where these two cannot be read or do not fit.
+pub fn client_config_as(ca_file: Option<&Path>, own: Option<(&Path, &Path)>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -23,19 +31,28 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
             .with_platform_verifier()
             .map_err(|error| format!("the system's trusted certificates cannot be loaded: {error}"))?,
     };
-    Ok(builder.with_no_client_auth())
+    let Some((chain, key)) = own else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates(chain)?;
+    let shown = key.display();
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{shown} holds no private key: {error}"))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| format!("{shown} does not fit the certificate: {error}"))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let shown = path.display();
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| format!("{shown} is not PEM: {error}"))?;
+    if found.is_empty() {
+        return Err(format!("{shown} holds no certificate"));
+    }
+    Ok(found)
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, String> {
     let shown = path.display();
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| format!("{shown} is not PEM: {error}"))?;
+    for certificate in certificates(path)? {
         roots.add(certificate).map_err(|error| format!("{shown} holds a certificate that cannot be used: {error}"))?;
-    }
-    if roots.is_empty() {
-        return Err(format!("{shown} holds no certificate"));
     }
     Ok(roots)
 }

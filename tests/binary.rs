@@ -45,6 +45,7 @@ impl Bridge {
             .args(arguments)
             .env_remove("NO_PROXY")
             .env_remove("no_proxy")
+            .env("STATE_DIRECTORY", dir.path())
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

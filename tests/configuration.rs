@@ -1,5 +1,7 @@
 //! Configuration files: the sample, all problems at once, and what `init` writes.
 
+mod brokers;
+
 use std::path::Path;
 
 use presence_bridge::cli::{check, init};

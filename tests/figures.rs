@@ -51,6 +51,7 @@ async fn figures() {
     let mut bridge = Command::new(env!("CARGO_BIN_EXE_presence-bridge"))
         .args(["run", "-c"])
         .arg(dir.path().join("bridge.toml"))
+        .env("STATE_DIRECTORY", dir.path())
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -47,6 +47,12 @@ pub async fn up(events: &mut Events) -> bool {
     }
 }
 
+/// The connection is lost; what was not heard since the last message is told first.
+pub async fn down(events: &mut Events) {
+    assert!(matches!(next(events).await, Event::Link(Link::Deaf { .. })));
+    assert!(matches!(next(events).await, Event::Link(Link::Down)));
+}
+
 async fn message(events: &mut Events) -> Incoming {
     loop {
         if let Event::Publish(incoming) = next(events).await {
@@ -81,7 +87,7 @@ async fn fault_01_a_broker_killed_and_restarted_is_subscribed_again_within_five_
     let (_handle, mut events, _) = start(config(broker.port, "restart"));
     up(&mut events).await;
     broker.kill();
-    assert!(matches!(next(&mut events).await, Event::Link(Link::Down)));
+    down(&mut events).await;
     broker.resume().await;
     let back = tokio::time::timeout(Duration::from_secs(5), up(&mut events)).await;
     assert!(!back.expect("back within five seconds"), "mosquitto forgot the session");
@@ -111,7 +117,7 @@ async fn unacknowledged_messages_come_again_and_nothing_of_the_old_connection_af
     // The acknowledged one is gone, the others come again, in order.
     says(&mut others, "2").await;
     says(&mut others, "3").await;
-    assert!(matches!(next(&mut events).await, Event::Link(Link::Down)));
+    down(&mut events).await;
     handle.ack(second.token.unwrap()); // of an epoch that is over: must not go out
     other.stop(None).await;
     handle.stop(None).await;
@@ -246,7 +252,7 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
     let (anonymous, _events, telemetry) = start(config(broker.port, "anonymous"));
     until("anonymous is refused", || telemetry.total("mqtt_lost", "login_refused") > 0).await;
     anonymous.stop(None).await;
-    let (bridge, mut events, _) = start(login("bridge", "bridge", &["devices/#", "presence-bridge/#"]));
+    let (bridge, mut events, _) = start(login("bridge", "bridge", &["devices/#", "presence-bridge/canary/#"]));
     up(&mut events).await;
     let (phone, mut phone_events, _) = start(login("phone1", "phone1", &["devices/phone2/#"]));
     up(&mut phone_events).await;
@@ -256,7 +262,7 @@ async fn the_deployed_configuration_lets_the_bridge_in_and_keeps_devices_apart()
     }
     says(&mut events, "devices/phone1/state").await; // the forged one did not arrive
     let permit = bridge.permit().await.unwrap();
-    permit.publish(Message::new("presence-bridge/status/x", "online").retained());
+    permit.publish(Message::new("presence-bridge/canary/bridge", "online").retained());
     says(&mut events, "online").await;
     bridge.stop(None).await;
     phone.stop(None).await;

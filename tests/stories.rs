@@ -6,6 +6,7 @@ mod levels;
 mod order;
 mod outcomes;
 mod patience;
+mod pause;
 mod people;
 mod refresh;
 mod restart;

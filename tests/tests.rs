@@ -17,6 +17,8 @@
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes; what brokers do,
 //!   one list of cases for mosquitto and the embedded one.
 //! * `faults`: rows 1 to 29 of the catalogue of faults by the whole bridge: what a colleague sees.
+//! * `brokers`: what each broker really answers to what we rely on, and our own configuration of mosquitto.
+//! * `own_topics`, `sources`: what the bridge says and takes on its own topics; several brokers, and broken ones.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
@@ -36,6 +38,8 @@ mod admin;
 #[cfg(feature = "sandbox")]
 mod binary;
 #[cfg(feature = "sandbox")]
+mod brokers;
+#[cfg(feature = "sandbox")]
 mod configuration;
 #[cfg(feature = "sandbox")]
 mod doctor;
@@ -52,6 +56,8 @@ mod lifecycle;
 #[cfg(feature = "sandbox")]
 mod mqtt;
 #[cfg(feature = "sandbox")]
+mod own_topics;
+#[cfg(feature = "sandbox")]
 mod people;
 mod queue;
 mod readback;
@@ -65,6 +71,8 @@ mod sandbox;
 mod scenarios;
 mod simulation;
 mod small_worlds;
+#[cfg(feature = "sandbox")]
+mod sources;
 mod stories;
 mod support;
 #[cfg(feature = "sandbox")]

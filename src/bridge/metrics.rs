@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use super::Bridge;
-use super::status::TokenState;
+use super::links::State;
+use super::status::{TokenState, WINDOW};
 use crate::presence::{Presence, Reason, TenantId};
 
 /// Every counter: its event, what it counts, and the reasons that exist from the start, so that a rate can be seen from
@@ -28,11 +29,19 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
     ("token", "Requests for a token that brought none.", &["refused", "failed"]),
     ("credential", "Credentials that end soon.", &["ends_in_30_days", "ends_in_7_days", "ends_in_a_day", "ended"]),
     ("mqtt_lost", "Connections to the broker that ended or did not come about.", MQTT_LOST),
-    ("mqtt_dropped", "Messages dropped on their way from or to the broker.", &["queue_full", "too_large"]),
+    ("mqtt_dropped", "Messages dropped on their way from or to the broker.", &["queue_full", "too_large", "no_topic"]),
     ("mqtt_subscribe", "Subscriptions that the broker refused.", &["refused"]),
-    ("mqtt_limited", "What the broker does not do.", &["retain"]),
+    ("mqtt_limited", "What the broker does not do.", &["retain", "qos"]),
+    ("mqtt_deaf", "Times that a broker could not be heard although it was connected.", &["canary"]),
+    ("mqtt_unkept", "Files of a link that could not be read or written.", &["file"]),
     ("mqtt_unreadable", "Files for MQTT that could not be read; the last were used.", &["certificates", "password"]),
     ("state", "What could not be kept on disk.", &["names_not_written"]),
+    ("published", "The file of who has topics could not be used.", &["not_read", "not_written"]),
+    (
+        "door_refusal",
+        "Messages at the door that were refused, by whether that was said there.",
+        &["answered", "not_answered"],
+    ),
     ("admin", "Places where the bridge cannot be asked how it is.", &["not_listening"]),
 ];
 
@@ -54,7 +63,26 @@ const MESSAGE: &[&str] = &[
     Reason::UnknownSignal.as_str(),
     Reason::TooManyShares.as_str(),
 ];
-const MQTT_LOST: &[&str] = &["port_refuses", "login_refused", "told_taken_over", "taken_over", "peer_closed", "other"];
+const MQTT_LOST: &[&str] = &[
+    "port_refuses",
+    "login_refused",
+    "told_taken_over",
+    "taken_over",
+    "twin",
+    "peer_closed",
+    "unsupported_protocol",
+    "retain_refused",
+    "qos_refused",
+    "too_large",
+    "silent",
+    "certificate_expired",
+    "certificate_not_yet_valid",
+    "certificate_unknown_issuer",
+    "certificate_wrong_name",
+    "certificate_refused",
+    "tls",
+    "other",
+];
 
 pub(super) fn render(bridge: &mut Bridge) -> String {
     let mut page = Page::default();
@@ -69,12 +97,20 @@ pub(super) fn render(bridge: &mut Bridge) -> String {
 fn gauges(bridge: &mut Bridge, page: &mut Page) {
     let now = bridge.clock.now();
     let token = TokenState::of(bridge.graph.as_ref());
-    page.gauge("broker_connected", "1 while connected to the broker.", truth(bridge.connected_since.is_some()));
+    for (name, help, is) in [
+        ("broker_connected", "1 while connected to the broker.", [State::Up, State::Deaf].as_slice()),
+        ("broker_heard", "1 while connected to the broker, and not deaf.", &[State::Up]),
+    ] {
+        page.head(name, "gauge", help);
+        for link in &bridge.links {
+            page.line(name, &format!("source=\"{}\"", link.name), truth(is.contains(&link.state)));
+        }
+    }
     page.gauge("token_good", "1 while there is a token for Graph.", truth(matches!(token, TokenState::Good { .. })));
     let open = bridge.core.gate(TenantId(0)).is_none();
     page.gauge("gate_open", "0 while nobody is called because Graph asked for it, or fails.", truth(open));
     page.gauge("budget_calls_per_second", "The rate that calls are kept to.", bridge.policy.rate);
-    let calls = number(bridge.recent.count(now.mono));
+    let calls = number(bridge.recent.count(now.mono, WINDOW));
     page.gauge("calls_in_30_seconds", "Calls begun in the last 30 s, as Graph counts them.", calls);
     if let Some(behind) = bridge.graph.as_ref().and_then(crate::graph::Graph::clock_skew) {
         #[allow(clippy::cast_precision_loss, reason = "seconds are few")]

@@ -4,7 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Bridge, Topic, reload::News};
+use super::publish::{Topic, topics_of};
+use super::{Bridge, reload::News};
 use crate::config::PeopleSection;
 use crate::presence::{ObjectId, PersonId, Plan, Rate, TenantId};
 use crate::telemetry::AlarmText;
@@ -15,8 +16,6 @@ pub(super) struct Listing {
     pub(super) section: PeopleSection,
     /// The core still knows them, to clear them.
     pub(super) unlisted: BTreeSet<PersonId>,
-    /// Names whose retained topic is to be deleted.
-    pub(super) gone: BTreeSet<Box<str>>,
     /// Calls a second that are not the core's.
     lookups: f64,
 }
@@ -48,6 +47,8 @@ impl Bridge {
         let listed: HashMap<ObjectId, &str> = plan.people.iter().map(|who| (who.object_id, &*who.label)).collect();
         let labels: HashSet<&str> = listed.values().copied().collect();
         let is_listed = |id: &PersonId| listed.contains_key(&self.core.person(*id).object_id);
+        let is_new = |id: &PersonId| before.get(id) != Some(&self.core.person(*id).label);
+        let news: Vec<PersonId> = self.core.people().filter(is_listed).filter(is_new).collect();
         self.listing.unlisted = self.core.people().filter(|id| !is_listed(id)).collect();
         for (id, old) in &before {
             let label = listed.get(&self.core.person(*id).object_id).copied();
@@ -55,16 +56,34 @@ impl Bridge {
                 continue;
             }
             if !labels.contains(&**old) {
-                self.listing.gone.insert(old.clone());
+                self.delete_topics(old);
             }
             self.readdress_alarms(old, label);
         }
-        self.listing.gone.retain(|label| !labels.contains(&**label));
-        let is_new = |id: &PersonId| before.get(id) != Some(&self.core.person(*id).label);
-        let news = self.core.people().filter(is_listed).filter(is_new).map(Topic::Person);
-        self.unpublished.extend(news);
+        for id in news {
+            self.keep_topics(id);
+            self.mark(Topic::Person(id));
+        }
         self.policy = plan.policy.clone();
+        self.signals = names(&plan);
         self.listing.section = section;
+        self.keep();
+    }
+
+    /// Nobody goes by this name any more.
+    fn delete_topics(&mut self, label: &str) {
+        let topics = topics_of(&self.topic_prefix, label);
+        for link in self.links.iter_mut().filter(|link| link.own_topics) {
+            topics.iter().cloned().for_each(|topic| link.deletions.add(topic));
+        }
+    }
+
+    /// Somebody goes by this name again.
+    fn keep_topics(&mut self, person: PersonId) {
+        let topics = topics_of(&self.topic_prefix, &self.core.person(person).label);
+        for link in self.links.iter_mut().filter(|link| link.own_topics) {
+            topics.iter().for_each(|topic| link.deletions.remove(topic));
+        }
     }
 
     /// Alarms about `old` are now about `new`, or about nobody.
@@ -84,4 +103,9 @@ impl Bridge {
         let rate = Rate { per_second, burst: policy.burst };
         self.core.handle_budget(self.clock.now(), TenantId(0), rate, None);
     }
+}
+
+/// Names of the signals, in order of priority.
+pub(super) fn names(plan: &Plan) -> Vec<Box<str>> {
+    plan.signals.iter().map(|signal| signal.name.clone()).collect()
 }

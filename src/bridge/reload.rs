@@ -11,9 +11,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
+use super::links::source_id;
 use super::lookup::Lookups;
 use crate::clock::Clock;
-use crate::config::{Config, Names, PeopleSection, Problems};
+use crate::config::{Config, Names, PeopleSection, Problems, SourceSection};
 use crate::graph::Graph;
 use crate::presence::{Mono, ObjectId, Plan};
 use crate::telemetry::{AlarmText, Event, Telemetry};
@@ -40,7 +41,8 @@ pub struct Source {
     path: PathBuf,
     tenant: ObjectId,
     people: PeopleSection,
-    filters: Vec<String>,
+    /// By broker.
+    filters: Vec<Vec<String>>,
     fixed: [(&'static str, String); 5],
 }
 
@@ -52,7 +54,7 @@ impl Source {
             path: path.to_owned(),
             tenant: config.graph.tenant_id,
             people: config.people.clone(),
-            filters: config.plan.rules.filters(),
+            filters: filters(config),
             fixed: fixed(config),
         }
     }
@@ -64,11 +66,18 @@ impl Source {
     }
 }
 
+/// The topic filters of each broker.
+fn filters(config: &Config) -> Vec<Vec<String>> {
+    let of =
+        |(place, source): (usize, &SourceSection)| config.plan.rules.filters_of(source_id(place), source.own_topics);
+    config.sources.iter().enumerate().map(of).collect()
+}
+
 /// What needs a restart. Secrets have no words here, and need none: they are read at each use.
 fn fixed(config: &Config) -> [(&'static str, String); 5] {
     [
         ("[graph]", format!("{:?}", config.graph)),
-        ("[mqtt]", format!("{:?} {}", config.mqtt, config.topic_prefix)),
+        ("[mqtt], [[source]]", format!("{:?} {}", config.sources, config.topic_prefix)),
         ("[admin]", format!("{:?}", config.admin)),
         ("[log]", format!("{:?}", config.log)),
         ("presence.on_stop", format!("{:?}", config.on_stop)),
@@ -201,7 +210,7 @@ impl Watcher {
         if config.graph.tenant_id != self.source.tenant {
             return self.refuse(&Refused::of_words("tenant_id in [graph] is another: restart the bridge for that"));
         }
-        if config.plan.rules.filters() != self.source.filters {
+        if filters(&config) != self.source.filters {
             let words =
                 "the topics to subscribe to are others, by [[rule]] or topic_prefix: restart the bridge for that";
             return self.refuse(&Refused::of_words(words));

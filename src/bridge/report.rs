@@ -93,7 +93,7 @@ fn is_usual(reason: Reason) -> bool {
 }
 
 /// Escaped and capped: a topic is written by strangers.
-fn shown(topic: &[u8]) -> String {
+pub(super) fn shown(topic: &[u8]) -> String {
     let text = String::from_utf8_lossy(topic);
     let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN).is_some() {

@@ -1,44 +1,23 @@
 //! What the bridge answers when it is asked how it is: one look at everything, at the moment of the question.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::links::{Link, State};
 use super::{Bridge, metrics, words};
 use crate::admin::{Answer, Asked, Question};
 use crate::graph::{self, Graph};
 use crate::presence::{Held, Mono, Now, PersonId, Standing, TenantId, View, Waiting};
 
 /// Graph counts calls over this.
-const WINDOW: Duration = Duration::from_secs(30);
+pub(super) const WINDOW: Duration = Duration::from_secs(30);
 const DAY_S: u64 = 24 * 3600;
 /// As many names as a list in the status shows.
 const SHOWN: usize = 20;
-
-/// When calls were made, as far back as Graph counts.
-#[derive(Debug, Default)]
-pub(super) struct Recent(VecDeque<Mono>);
-
-impl Recent {
-    pub(super) fn note(&mut self, now: Mono) {
-        self.forget(now);
-        self.0.push_back(now);
-    }
-
-    fn forget(&mut self, now: Mono) {
-        while self.0.front().is_some_and(|then| now.since(*then) >= WINDOW) {
-            self.0.pop_front();
-        }
-    }
-
-    pub(super) fn count(&mut self, now: Mono) -> usize {
-        self.forget(now);
-        self.0.len()
-    }
-}
 
 /// What there is to show for asking Graph.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,10 +89,7 @@ impl Bridge {
 
     /// Whether people can be set now; if not, every reason.
     fn ready(&self) -> Answer {
-        let mut reasons = Vec::new();
-        if self.connected_since.is_none() {
-            reasons.push(format!("broker: not connected to {}", self.broker));
-        }
+        let mut reasons = self.unheard().collect::<Vec<_>>();
         match TokenState::of(self.graph.as_ref()) {
             TokenState::Fetching => reasons.push("token: being fetched".to_owned()),
             TokenState::None { error, remedy } => reasons.push(format!("token: {error}: {remedy}")),
@@ -126,6 +102,20 @@ impl Bridge {
             true => Answer::text(200, "ready\n"),
             false => Answer::text(503, format!("not ready\n{}\n", reasons.join("\n"))),
         }
+    }
+
+    /// Brokers that cannot be heard.
+    fn unheard(&self) -> impl Iterator<Item = String> {
+        self.links.iter().filter_map(|Link { name, address, state, since, .. }| {
+            let since = words::rfc3339(*since);
+            match state {
+                State::Up => None,
+                State::Down => Some(format!("broker {name}: not connected to {address} since {since}")),
+                State::Deaf => Some(format!(
+                    "broker {name}: connected to {address}, and nothing is heard from there since {since}"
+                )),
+            }
+        })
     }
 
     pub(super) fn census(&self) -> Census {
@@ -157,18 +147,16 @@ impl Bridge {
     fn status(&mut self) -> Value {
         let now = self.clock.now();
         let census = self.census();
+        let calls = self.recent.count(now.mono, WINDOW);
+        let sources: Vec<Value> = self.links.iter().map(source).collect();
         let policy = &self.policy;
         let section = &self.listing.section;
         let without_id: Vec<&str> = section.waiting.iter().take(SHOWN).map(|(label, _)| &**label).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "instance": self.instance,
+            "instance": self.links.first().map(|link| &link.instance),
             "started": words::rfc3339(self.started),
-            "broker": {
-                "address": self.broker,
-                "connected": self.connected_since.is_some(),
-                "since": self.connected_since.map(words::rfc3339),
-            },
+            "sources": sources,
             "token": TokenState::of(self.graph.as_ref()).json(),
             "credential": self.credential(),
             "clock_behind_s": self.graph.as_ref().and_then(Graph::clock_skew),
@@ -177,7 +165,7 @@ impl Bridge {
                 "per_second": policy.rate,
                 "burst": policy.burst,
                 "lookups_per_second": self.listing.lookups(),
-                "calls_in_30_s": self.recent.count(now.mono),
+                "calls_in_30_s": calls,
             },
             "people": {
                 "listed": section.listed.max(census.listed),
@@ -269,21 +257,7 @@ impl Bridge {
 
     /// In a sentence or three.
     fn why(&self, view: &View<'_>, now: Now) -> String {
-        let mut why = match (view.wanted(), view.because()) {
-            (Some(pair), Some(share)) => {
-                let until = words::on_wall(share.until, now).map(words::rfc3339);
-                let until =
-                    until.map_or_else(String::new, |until| format!(", and is until {until} if nothing more is heard"));
-                let (name, since) = (words::name(&share), words::rfc3339(share.since));
-                format!("{} because {name} has been on since {since}{until}.", pair.as_str())
-            }
-            (Some(pair), None) => format!("{} because free people show it (presence.when_free).", pair.as_str()),
-            (None, _) => match view.standing() {
-                Standing::Free => "Nothing, because every device that spoke says off.".to_owned(),
-                Standing::Unknown => "Nothing, because no device has said anything that still counts.".to_owned(),
-                Standing::Taken => "Nothing, because what is on shows nothing.".to_owned(),
-            },
-        };
+        let mut why = self.wanted_because(view, now);
         if let Some((waits, _)) = view.waiting() {
             why += &format!(" Not sent at present: {}.", waits_for(waits));
         } else if differs(view) {
@@ -297,11 +271,45 @@ impl Bridge {
         if let Some(Err(instead)) = view.seen() {
             why += &format!(" Colleagues see {instead}: a choice or client of the person's own overrides it.");
         }
-        if self.connected_since.is_none() {
-            why += " The broker cannot be heard.";
+        for unheard in self.unheard() {
+            why += &format!(" The {unheard}.");
         }
         why
     }
+
+    fn wanted_because(&self, view: &View<'_>, now: Now) -> String {
+        if let Some(until) = view.paused() {
+            let until = words::on_wall(until, now).map(words::rfc3339);
+            let until = until.map_or_else(|| "for good".to_owned(), |until| format!("until {until}"));
+            return format!("Nothing, because paused, {until} (in/{}/pause).", view.label());
+        }
+        match (view.wanted(), view.because()) {
+            (Some(pair), Some(share)) => {
+                let until = words::on_wall(share.until, now).map(words::rfc3339);
+                let until =
+                    until.map_or_else(String::new, |until| format!(", and is until {until} if nothing more is heard"));
+                let (name, since) = (words::name(&share), words::rfc3339(share.since));
+                format!("{} because {name} has been on since {since}{until}.", pair.as_str())
+            }
+            (Some(pair), None) => format!("{} because free people show it (presence.when_free).", pair.as_str()),
+            (None, _) => match view.standing() {
+                Standing::Free => "Nothing, because every device that spoke says off.".to_owned(),
+                Standing::Unknown => "Nothing, because no device has said anything that still counts.".to_owned(),
+                Standing::Taken => "Nothing, because what is on shows nothing.".to_owned(),
+            },
+        }
+    }
+}
+
+fn source(link: &Link) -> Value {
+    json!({
+        "source": link.name,
+        "address": link.address,
+        "instance": link.instance,
+        "own_topics": link.own_topics,
+        "state": link.state.as_str(),
+        "since": words::rfc3339(link.since),
+    })
 }
 
 fn differs(view: &View<'_>) -> bool {

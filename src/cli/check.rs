@@ -37,18 +37,18 @@ fn part(text: &str) -> Result<f64, String> {
 /// Everything that is wrong with it.
 pub fn check(path: &Path, habits: Habits) -> Result<String, Problems> {
     let config = Config::load(path)?;
-    let filters = config.plan.rules.filters();
     let mut text = format!(
-        "{} is good: {} people, {} signals, broker {}:{}.\nSubscribes to:",
+        "{} is good: {} people, {} signals.",
         path.display(),
         config.plan.people.len(),
         config.plan.signals.len(),
-        config.mqtt.host,
-        config.mqtt.port,
     );
-    for filter in filters {
-        text += "\n  ";
-        text += &filter;
+    for (source, mqtt) in config.sources.iter().zip(super::run::mqtt_configs(&config)) {
+        text += &format!("\nBroker {} at {}, subscribes to:", source.name, source.url());
+        for filter in mqtt.filters {
+            text += "\n  ";
+            text += &filter;
+        }
     }
     text += "\n";
     text += &cost(&config.plan, habits);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use self::table::{Row, Screen};
 use super::{block_on, finish, logs, run};
 use crate::clock::Clock;
-use crate::config::{Config, ProxySection};
+use crate::config::{BrokerAddress, Config, ProxySection};
 use crate::mqtt;
 use crate::presence::OnStop;
 use crate::presence::{Deadline, Mono, Timestamp};
@@ -108,9 +108,12 @@ impl StandIns {
         config.graph.proxy = ProxySection::Direct;
         let broker = if broker { Some(Broker::start(0).await?) } else { None };
         if let Some(broker) = &broker {
-            let mqtt = &mut config.mqtt;
-            (mqtt.host, mqtt.port, mqtt.tls) = ("127.0.0.1".to_owned(), broker.port(), false);
-            (mqtt.username, mqtt.password) = (None, None);
+            for source in &mut config.sources {
+                source.address = BrokerAddress::Tcp { host: "127.0.0.1".to_owned(), port: broker.port() };
+                (source.tls, source.client_certificate) = (false, None);
+                (source.username, source.password) = (None, None);
+            }
+            config.state = None; // a broker that forgets everything
         }
         Ok(StandIns { graph, broker })
     }

@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 
 use super::{ConfigArg, block_on, finish, load, logs};
 use crate::admin;
-use crate::bridge::{self, Bridge, Parts, reload};
+use crate::bridge::{self, Bridge, Parts, Source, reload};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, BrokerAddress, Config};
 use crate::graph::{self, Graph};
 use crate::mqtt;
-use crate::presence::OnStop;
+use crate::presence::{OnStop, SourceId};
 use crate::telemetry::Telemetry;
 
 /// Options of `run`.
@@ -109,19 +109,25 @@ pub fn connect(
         true => None,
         false => Some(Graph::start(graph_config(&config.graph), clock.clone(), telemetry.clone())?),
     };
-    let instance = config.mqtt.client_id.clone();
-    let will = bridge::will(&config.topic_prefix, &instance);
-    let mqtt = mqtt::start(mqtt_config(&config, will), clock.clone(), telemetry.clone())?;
+    let mut sources = Vec::new();
+    for (source, mqtt) in config.sources.iter().zip(mqtt_configs(&config)) {
+        sources.push(Source {
+            name: source.name.clone(),
+            address: source.url(),
+            instance: source.client_id.clone(),
+            own_topics: source.own_topics,
+            mqtt: mqtt::start(mqtt, clock.clone(), telemetry.clone())?,
+        });
+    }
     let plan = Arc::new(config.plan);
-    let topic_prefix = config.topic_prefix;
-    let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
+    let (topic_prefix, state) = (config.topic_prefix, config.state);
     let admin = admin::Config { listen: config.admin.listen, sockets: config.admin.sockets };
     let questions = admin::start(&admin, &telemetry);
     let reload = source.map(|(source, hangups)| {
         let people = source.people().clone();
         (people, reload::start(source, graph.clone(), clock.clone(), telemetry.clone(), hangups))
     });
-    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, instance, mqtt, graph, reload, broker, questions }))
+    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions }))
 }
 
 /// SIGHUP: look for changes now.
@@ -157,24 +163,43 @@ pub(super) fn graph_config(section: &config::GraphSection) -> graph::Config {
     }
 }
 
-/// What the adapter needs of `[mqtt]`.
-pub(super) fn mqtt_config(config: &Config, will: mqtt::Message) -> mqtt::Config {
-    let section = &config.mqtt;
-    let address = mqtt::Address::Tcp { host: section.host.clone(), port: section.port };
+/// What the adapter needs of `[mqtt]`, or of each `[[source]]`.
+pub(super) fn mqtt_configs(config: &Config) -> Vec<mqtt::Config> {
+    let places = (0..).map(SourceId);
+    config.sources.iter().zip(places).map(|(source, place)| mqtt_config(config, source, place)).collect()
+}
+
+fn mqtt_config(config: &Config, source: &config::SourceSection, place: SourceId) -> mqtt::Config {
+    let address = match source.address.clone() {
+        BrokerAddress::Tcp { host, port } => mqtt::Address::Tcp { host, port },
+        BrokerAddress::WebSocket { host, port, path } => mqtt::Address::WebSocket { host, port, path },
+        BrokerAddress::Unix(path) => mqtt::Address::Unix(path),
+    };
+    let (prefix, client_id) = (&config.topic_prefix, source.client_id.as_str());
     mqtt::Config {
-        tls: section.tls.then(|| mqtt::TlsConfig { ca_file: section.ca_file.clone(), client: None }),
-        username: section.username.clone(),
-        password: section.password.clone(),
-        keep_alive: section.keep_alive,
-        session: match section.session_persistent {
-            true => mqtt::Session::Persistent { expiry: section.session_expiry },
+        name: source.name.clone(),
+        tls: source
+            .tls
+            .then(|| mqtt::TlsConfig { ca_file: source.ca_file.clone(), client: source.client_certificate.clone() }),
+        protocol: match source.protocol {
+            config::Protocol::Auto => mqtt::Protocol::Newest,
+            config::Protocol::V5 => mqtt::Protocol::V5,
+            config::Protocol::V311 => mqtt::Protocol::V311,
+        },
+        username: source.username.clone(),
+        password: source.password.clone(),
+        keep_alive: source.keep_alive,
+        session: match source.session_persistent {
+            true => mqtt::Session::Persistent { expiry: source.session_expiry },
             false => mqtt::Session::Clean,
         },
-        max_packet_size: section.max_packet_size,
-        receive_maximum: section.receive_maximum,
-        filters: config.plan.rules.filters(),
-        will: Some(will),
-        ..mqtt::Config::new(address, section.client_id.as_str())
+        max_packet_size: source.max_packet_size,
+        receive_maximum: source.receive_maximum,
+        filters: config.plan.rules.filters_of(place, source.own_topics),
+        will: source.own_topics.then(|| bridge::will(prefix, client_id)),
+        canary: Some(format!("{prefix}/canary/{client_id}")),
+        kept: config.state.as_ref().map(|dir| dir.join(format!("mqtt-{}.json", source.name))),
+        ..mqtt::Config::new(address, client_id)
     }
 }
 

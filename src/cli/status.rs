@@ -87,11 +87,6 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 fn overview(answer: &Value) -> String {
-    let broker = &answer["broker"];
-    let connected = match broker["connected"].as_bool() {
-        Some(true) => format!("connected since {}", text(broker, "since")),
-        _ => "NOT CONNECTED".to_owned(),
-    };
     let lines = [
         format!(
             "presence-bridge {}, {}, since {}",
@@ -99,7 +94,7 @@ fn overview(answer: &Value) -> String {
             text(answer, "instance"),
             text(answer, "started")
         ),
-        format!("broker   {}, {connected}", text(broker, "address")),
+        brokers(&answer["sources"]),
         format!("token    {}", token(&answer["token"])),
         format!("gate     {}", gate(&answer["gate"])),
         format!("budget   {}", budget(&answer["budget"])),
@@ -115,6 +110,22 @@ fn overview(answer: &Value) -> String {
     }
     lines.push(format!("alarms   {}", alarms(&answer["alarms"])));
     lines.join("\n")
+}
+
+/// One line each; their names where there are several.
+fn brokers(sources: &Value) -> String {
+    let sources = sources.as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |source: &Value| {
+        let since = text(source, "since");
+        let state = match text(source, "state") {
+            "up" => format!("connected since {since}"),
+            "deaf" => format!("CONNECTED, BUT NOTHING IS HEARD since {since}"),
+            _ => format!("NOT CONNECTED since {since}"),
+        };
+        let name = if sources.len() > 1 { format!("{} ", text(source, "source")) } else { String::new() };
+        format!("broker   {name}{}, {state}", text(source, "address"))
+    };
+    sources.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn token(token: &Value) -> String {

@@ -15,6 +15,9 @@ use crate::presence::{PersonPlan, Presence, Signal};
 /// Where names are kept if nobody says otherwise, in the systemd unit as everywhere.
 const STATE_DIR: &str = "/var/lib/presence-bridge";
 
+/// What stands in the place of a signal at the door, and is none: see `presence::rule::door`.
+const TAKEN: [&str; 2] = ["pause", "error"];
+
 /// What the tables say.
 #[derive(Debug, Default)]
 pub(super) struct People {
@@ -114,6 +117,10 @@ fn signals(section: &Section<'_, '_>) -> Vec<Signal> {
     for (name, value) in section.each() {
         if !is_level(name.value) || name.value.contains(char::is_whitespace) {
             section.problem(&name, "cannot be a name", "1 to 64 characters without / + # and blanks");
+        }
+        if TAKEN.contains(&name.value) {
+            let text = format!("cannot be a name: in/<label>/{} is a topic of the bridge itself", name.value);
+            section.problem(&name, text, "the door would not tell them apart: call the signal something else");
         }
         let Some(text) = section.as_text(&value) else { continue };
         let presence = presence(section, &value, &text.value);

@@ -110,6 +110,11 @@ impl<'r, 'i> Section<'r, 'i> {
         self.reader.problem(&head, &self.key(name), "missing", hint);
     }
 
+    /// The table itself is wrong.
+    pub(super) fn wrong(&self, text: impl Into<String>, hint: impl Into<String>) {
+        self.reader.problem(&(self.span.start..self.span.start), &self.path, text, hint);
+    }
+
     /// What nobody asked for.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();

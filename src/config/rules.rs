@@ -2,32 +2,34 @@
 
 use std::time::Duration;
 
+use super::mqtt::Brokers;
 use super::people::People;
 use super::problem::nearest;
 use super::reader::{At, Section};
 use crate::presence::rule::{DEFAULT_TTL, Format, LONGEST_TTL, Place, Rule, Rules, Template, Words};
 use crate::presence::topic::Pattern;
-use crate::presence::{Plan, Policy};
+use crate::presence::{Plan, Policy, SourceId};
 
 /// The longest delay or hold: what lasts longer is a lease, and `ttl` says so.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-pub(super) fn plan(root: &Section<'_, '_>, people: People, policy: Policy, prefix: &str) -> Plan {
+pub(super) fn plan(root: &Section<'_, '_>, people: People, policy: Policy, brokers: &Brokers) -> Plan {
     let mut rules = Vec::new();
     let sections = root.tables("rule");
     for section in &sections {
-        if let Some(rule) = rule(section, &people) {
+        if let Some(rule) = rule(section, &people, &brokers.names) {
             rules.push((section, rule));
         }
         section.finish();
     }
     halves(&rules);
     let names = people.signals.iter().map(|signal| signal.name.clone()).collect();
-    let rules = Rules::new(rules.into_iter().map(|(_, rule)| rule).collect(), people.subjects, names, Some(prefix));
+    let rules =
+        Rules::new(rules.into_iter().map(|(_, rule)| rule).collect(), people.subjects, names, Some(&brokers.prefix));
     Plan { tenants: Vec::new(), people: people.people, signals: people.signals, rules, policy }
 }
 
-fn rule(section: &Section<'_, '_>, people: &People) -> Option<Rule> {
+fn rule(section: &Section<'_, '_>, people: &People, sources: &[String]) -> Option<Rule> {
     let topic = section.required("topic", r#"for example topic = "pbx/devstate/PJSIP/{ext}""#);
     let pattern = topic.as_ref().and_then(|at| match Pattern::parse(&at.value) {
         Ok(pattern) => Some(pattern),
@@ -42,6 +44,7 @@ fn rule(section: &Section<'_, '_>, people: &People) -> Option<Rule> {
     let value = section.text("value");
     let device = section.text("device");
     let signal = section.required("signal", "a name from [signals]");
+    let source = section.text("source").map(|at| source(section, &at, sources));
     let [on, off, unknown] = ["on", "off", "unknown"].map(|name| section.words(name));
     if on.is_empty() && off.is_empty() {
         section.missing("on", r#"which values mean on: on = ["INUSE", "BUSY"]"#);
@@ -66,7 +69,10 @@ fn rule(section: &Section<'_, '_>, people: &People) -> Option<Rule> {
     let words = |list: &[String]| Words::new(list.iter().map(String::as_str));
     Some(Rule {
         name: name?.into(),
-        source: None,
+        source: match source {
+            Some(source) => Some(source?),
+            None => None,
+        },
         pattern,
         format,
         subject: subject?,
@@ -97,6 +103,20 @@ fn is_signal(section: &Section<'_, '_>, at: &At<String>, people: &People) -> boo
         section.problem(at, "no such signal in [signals]", hint);
     }
     known
+}
+
+/// The broker that a rule listens to, by its name.
+fn source(section: &Section<'_, '_>, at: &At<String>, sources: &[String]) -> Option<SourceId> {
+    let place = sources.iter().position(|name| *name == at.value).and_then(|place| u16::try_from(place).ok());
+    if place.is_none() {
+        let names = || sources.iter().map(String::as_str).filter(|name| !name.is_empty());
+        let hint = match nearest(&at.value, names()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("known: {}; [mqtt] is called mqtt", names().collect::<Vec<_>>().join(", ")),
+        };
+        section.problem(at, "no [[source]] of that name", hint);
+    }
+    place.map(SourceId)
 }
 
 /// `=constant`, `/json/pointer` or a template with captures.

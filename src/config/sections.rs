@@ -1,4 +1,4 @@
-//! `[mqtt]`, `[presence]` and `[log]`, and what several sections need.
+//! `[presence]` and `[log]`, and what several sections need.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,10 @@ use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::reader::{At, Section};
-use super::{LogFormat, LogSection, MqttSection, OnStop, env};
+use super::{LogFormat, LogSection, OnStop, env};
 use crate::presence::{ObjectId, Policy, Presence};
 use crate::secret::SecretSource;
 
-const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -109,83 +108,6 @@ pub(super) fn file(section: &Section<'_, '_>, name: &'static str, files: &Files<
         section.problem(&at, problem, "a PEM file with the certificates to trust");
     }
     Some(path)
-}
-
-/// The section and the topic prefix.
-pub(super) fn mqtt(root: &Section<'_, '_>, files: &Files<'_>) -> Option<(MqttSection, String)> {
-    let Some(section) = root.table("mqtt") else {
-        root.missing("mqtt", r#"the broker: [mqtt] with url = "mqtt://localhost:1883""#);
-        return None;
-    };
-    let plaintext = section.flag("allow_plaintext", false);
-    let url = section.required("url", r#"for example "mqtt://localhost:1883" or "mqtts://broker.example:8883""#);
-    let address = url.as_ref().and_then(|at| broker(&section, at, plaintext));
-    let password = secret(&section, files, "password_file", "password_env");
-    let keep_alive = section.span("keep_alive", 15 * SECOND, 5 * SECOND..10 * MINUTE);
-    let session_persistent = section.choice("session", true, &[("persistent", true), ("clean", false)]);
-    let session_expiry = section.span("session_expiry", 5 * MINUTE, SECOND..24 * HOUR);
-    let client_id = section.text("client_id").map_or_else(default_client_id, |at| {
-        if !is_level(&at.value) {
-            section.problem(
-                &at,
-                "cannot be a level of a topic",
-                "no / + # and no control characters, 1 to 64 characters",
-            );
-        }
-        at.value
-    });
-    let prefix = section.text("topic_prefix").map_or_else(
-        || "presence-bridge".to_owned(),
-        |at| {
-            if !at.value.split('/').all(is_level) {
-                section.problem(&at, "not a topic", "levels between slashes, without + and #");
-            }
-            at.value
-        },
-    );
-    let (username, ca_file) = (section.text("username").map(|at| at.value), file(&section, "ca_file", files));
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u32")]
-    let max_packet_size = section.number("max_packet_size", 1_048_576.0, 65_536.0..16_777_216.0) as u32;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is within u16")]
-    let receive_maximum = section.number("receive_maximum", 100.0, 1.0..10_000.0) as u16;
-    section.finish();
-    let (host, port, tls) = address?;
-    let section = MqttSection {
-        host,
-        port,
-        tls,
-        ca_file,
-        client_id,
-        username,
-        password,
-        keep_alive,
-        session_persistent,
-        session_expiry,
-        max_packet_size,
-        receive_maximum,
-    };
-    Some((section, prefix))
-}
-
-fn broker(section: &Section<'_, '_>, at: &At<String>, plaintext: bool) -> Option<(String, u16, bool)> {
-    let (scheme, rest) = at.value.split_once("://").unwrap_or(("", ""));
-    let (tls, default) = match scheme {
-        "mqtt" => (false, 1883),
-        "mqtts" => (true, 8883),
-        _ => {
-            section.problem(at, "not a broker's address", "mqtt://HOST[:PORT], or mqtts:// for TLS");
-            return None;
-        }
-    };
-    let Some((host, port)) = authority(rest) else {
-        section.problem(at, "not a host and a port", "HOST or HOST:PORT; user and password have keys of their own");
-        return None;
-    };
-    if !tls && !plaintext && !is_loopback(&host) {
-        let hint = "use mqtts://, or set allow_plaintext = true if the network between is yours alone";
-        section.problem(at, "plain text over a network: passwords and events can be read and forged", hint);
-    }
-    Some((host, port.unwrap_or(default), tls))
 }
 
 /// `host`, `host:port`, `[::1]:port`.

@@ -1,48 +1,74 @@
 //! The task that owns rumqttc's event loop, and is the only one to touch it.
 
+mod hearing;
+mod requests;
+
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, Filter, Packet, Publish, SubAck, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event as Polled, EventLoop};
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 
-use super::loss::{Cause, Losses};
-use super::{AckToken, Command, Config, Event, Incoming, Message, Qos, Session, Waiting};
+use self::requests::Request;
+use super::canary::Canary;
+use super::failure::{Cause, Failure};
+use super::kept::Kept;
+use super::loss::{self, Losses};
+use super::subscriptions::Subscriptions;
+use super::wire::{self, Asked, Ear, Granted, Polled, Version, Voice};
+use super::{Command, Config, Event, Message, Protocol, Session, Waiting};
 use super::{connect, report};
 use crate::clock::Clock;
 use crate::presence::{Link, Mono};
 use crate::telemetry::Telemetry;
 
+/// So many connections that the peer closed without a CONNACK, one after the other, and the other version is tried.
+const UNANSWERED: u32 = 2;
+/// How long the socket is left alone while the reader does not keep up.
+const BREATH: Duration = Duration::from_millis(20);
+
 pub(super) struct LinkTask {
     config: Config,
     clock: Clock,
     telemetry: Telemetry,
-    client: AsyncClient,
+    voice: Voice,
+    version: Version,
+    /// Connections in a row that ended before CONNACK.
+    unanswered: u32,
     events: mpsc::UnboundedSender<Event>,
     waiting: Arc<Waiting>,
     /// Counts connections and their ends: acknowledgements of another epoch are dropped.
     epoch: u64,
+    /// Since when, in real time.
     connected: Option<Mono>,
     losses: Losses,
+    asked: Asked,
     /// What the broker takes: bytes of a packet.
     largest: usize,
-    /// And whether it retains.
-    retains: bool,
+    canary: Canary,
+    subscriptions: Subscriptions,
+    kept: Kept,
+    /// The last proof of hearing, in the core's time.
+    heard: Mono,
+    /// The same in real time.
+    heard_real: Mono,
+    /// The last connection ended deaf: what the broker keeps of the MQTT session has holes.
+    deafened: bool,
+    /// Tokens that were given out and did not come back.
+    tokens: usize,
+    /// Publishes of ours at QoS 1 without a PUBACK.
+    unacknowledged: usize,
     /// What did not fit into rumqttc's channel; nothing else is taken until it does.
     blocked: VecDeque<Request>,
     stopping: bool,
-}
-
-enum Request {
-    Ack(AckToken),
-    Publish(Message),
-    Disconnect,
+    /// Another client has our id: we go, for now.
+    yielding: bool,
+    /// DISCONNECT is on its way.
+    parted: bool,
 }
 
 enum Next {
@@ -51,52 +77,79 @@ enum Next {
     End,
 }
 
+/// The one timer of a task: armed again only when what it waits for has changed.
+struct Alarm {
+    at: Mono,
+    sleep: Pin<Box<Sleep>>,
+}
+
 impl LinkTask {
     pub(super) fn new(
-        config: Config,
+        mut config: Config,
         clock: Clock,
         telemetry: Telemetry,
         events: mpsc::UnboundedSender<Event>,
         waiting: Arc<Waiting>,
-    ) -> Result<(Self, EventLoop), String> {
+    ) -> Result<(Self, Ear), String> {
         connect::transport(&config)?; // told now, not at the first attempt
-        let room = usize::from(config.receive_maximum) + 256;
-        let (client, eventloop) = AsyncClient::new(connect::options(&config), room);
+        config.filters.retain(|filter| {
+            let valid = rumqttc::mqttbytes::valid_filter(filter);
+            if !valid {
+                tracing::error!(filter, "Not a topic filter of MQTT; it is not subscribed.");
+            }
+            valid
+        });
+        let version = if config.protocol == Protocol::V311 { Version::V311 } else { Version::V5 };
+        let (voice, ear) = wire::new(&config, version);
+        let (kept, is_kept) = remembered(&config, &telemetry);
+        let canary = Canary::new(kept.id.clone(), is_kept, fastrand::u64(..), config.canary_every);
+        let now = clock.now().mono;
         let task = LinkTask {
             config,
-            clock,
             telemetry,
-            client,
+            voice,
+            version,
+            unanswered: 0,
             events,
             waiting,
             epoch: 0,
             connected: None,
             losses: Losses::default(),
+            asked: Asked { retains: true, qos1: true },
             largest: usize::MAX,
-            retains: true,
+            canary,
+            subscriptions: Subscriptions::default(),
+            kept,
+            heard: now,
+            heard_real: Mono::ZERO,
+            deafened: false,
+            tokens: 0,
+            unacknowledged: 0,
             blocked: VecDeque::new(),
             stopping: false,
+            yielding: false,
+            parted: false,
+            clock,
         };
-        Ok((task, eventloop))
+        Ok((task, ear))
     }
 
     pub(super) async fn run(
         mut self,
-        mut eventloop: EventLoop,
+        mut ear: Ear,
         mut commands: mpsc::UnboundedReceiver<Command>,
         mut outbox: mpsc::Receiver<Message>,
     ) {
+        let mut alarm = Alarm { at: Mono::MAX, sleep: Box::pin(tokio::time::sleep(Duration::MAX)) };
         loop {
             if self.connected.is_none() {
-                self.refresh(&mut eventloop);
+                self.refresh(&mut ear);
             }
-            match self.poll(&mut eventloop, &mut commands, &mut outbox).await {
+            match self.poll(&mut ear, &mut commands, &mut outbox, &mut alarm).await {
                 Next::Go => {}
                 Next::End => break,
                 Next::Wait(span) => {
-                    // What belonged to the old connection must not reach the next one.
-                    eventloop.state = connect::state();
-                    eventloop.pending.clear();
+                    ear.forget();
                     if !self.rest(span, &mut commands, &mut outbox).await {
                         break;
                     }
@@ -106,60 +159,79 @@ impl LinkTask {
     }
 
     /// Credentials and certificates as they are on disk now.
-    fn refresh(&self, eventloop: &mut EventLoop) {
-        connect::reset(&mut eventloop.options, &self.config, self.retains);
-        match connect::transport(&self.config) {
-            Ok(transport) => {
-                eventloop.options.set_transport(transport);
-            }
-            Err(error) => {
-                self.telemetry.tell(&report::Unreadable::Certificates(error));
-            }
+    fn refresh(&self, ear: &mut Ear) {
+        let transport = connect::transport(&self.config);
+        if let Err(error) = &transport {
+            self.telemetry.tell(&report::Unreadable::Certificates(error.clone()));
         }
-        let Some(username) = &self.config.username else { return };
-        match self.config.password.as_ref().map_or(Ok("".into()), crate::secret::SecretSource::read) {
-            Ok(password) => {
-                eventloop.options.set_credentials(username.as_str(), password.expose_secret());
-            }
-            Err(error) => {
-                self.telemetry.tell(&report::Unreadable::Password(error));
-            }
+        let password = self.config.password.as_ref().map_or(Ok("".into()), crate::secret::SecretSource::read);
+        if let Err(error) = &password {
+            self.telemetry.tell(&report::Unreadable::Password(error.clone()));
         }
+        let login = self.config.username.as_deref().zip(password.as_ref().ok().map(ExposeSecret::expose_secret));
+        ear.prepare(&self.config, self.asked, transport.ok(), login);
     }
 
-    /// One poll to its end, and what comes of it.
+    /// One poll to its end, and what comes of it and of what was read with it.
     async fn poll(
         &mut self,
-        eventloop: &mut EventLoop,
+        ear: &mut Ear,
         commands: &mut mpsc::UnboundedReceiver<Command>,
         outbox: &mut mpsc::Receiver<Message>,
+        alarm: &mut Alarm,
     ) -> Next {
-        match self.serve(eventloop, commands, outbox).await {
-            Some(Ok(Polled::Outgoing(Outgoing::Disconnect))) => {
+        let mut polled = match self.serve(ear, commands, outbox, alarm).await {
+            Some(Ok(polled)) => polled,
+            Some(Err(failure)) if !self.stopping => return Next::Wait(self.lost(&failure, ear)),
+            Some(Err(_)) | None => return Next::End,
+        };
+        let mut read = false;
+        loop {
+            if let Polled::Heard(_) = polled
+                && !std::mem::replace(&mut read, true)
+            {
+                self.heard = self.clock.now().mono;
+                self.heard_real = self.clock.real();
+            }
+            if let Polled::Sent(Outgoing::Disconnect) = polled {
                 // Polled once more, so that it is flushed; after that rumqttc would connect again.
-                drop(tokio::time::timeout(Duration::from_millis(250), eventloop.poll()).await);
-                Next::End
+                drop(tokio::time::timeout(Duration::from_millis(250), ear.poll()).await);
+                if self.stopping {
+                    return Next::End;
+                }
+                let twin = Failure { cause: Cause::Twin, text: "another client uses our client id".to_owned() };
+                let wait = self.lost(&twin, ear);
+                self.renew(ear); // the old one still has its connection
+                return Next::Wait(wait);
             }
-            Some(Ok(Polled::Outgoing(_))) => Next::Go,
-            Some(Ok(Polled::Incoming(packet))) => {
-                self.packet(packet, eventloop);
-                Next::Go
+            self.take(polled, ear);
+            match ear.read_already() {
+                Some(next) => polled = next,
+                None => return Next::Go,
             }
-            Some(Err(error)) if !self.stopping => Next::Wait(self.lost(&error)),
-            Some(Err(_)) | None => Next::End,
         }
     }
 
-    /// Polls; `poll` may not be cancelled, so commands are served beside it. `None`: stop at once.
+    /// Polls; `poll` may not be cancelled, so commands and timers are served beside it. `None`: stop at once.
     async fn serve(
         &mut self,
-        eventloop: &mut EventLoop,
+        ear: &mut Ear,
         commands: &mut mpsc::UnboundedReceiver<Command>,
         outbox: &mut mpsc::Receiver<Message>,
-    ) -> Option<Result<Polled, ConnectionError>> {
-        let mut poll = pin!(eventloop.poll());
+        alarm: &mut Alarm,
+    ) -> Option<Result<Polled, Failure>> {
+        // MQTT 3.1.1 has no receive maximum: while the reader does not keep up, nothing is read, and TCP says so to the broker.
+        let pause = self.version == Version::V311 && self.connected.is_some() && self.waiting.is_full_for(0);
+        let mut poll = pin!(async {
+            if pause {
+                tokio::time::sleep(BREATH).await;
+                return Ok(Polled::Nothing);
+            }
+            ear.poll().await
+        });
         loop {
             self.unblock();
+            self.arm(alarm);
             let free = self.blocked.is_empty() && !self.stopping;
             tokio::select! {
                 // Commands first: a flood of messages must not keep acknowledgements or a stop waiting. An acknowledgement
@@ -172,168 +244,157 @@ impl LinkTask {
                 },
                 Some(message) = outbox.recv(), if free => self.request(Request::Publish(message)),
                 polled = &mut poll => return Some(polled),
+                () = &mut alarm.sleep, if alarm.at != Mono::MAX => {
+                    alarm.at = Mono::MAX;
+                    self.timeout();
+                }
             }
         }
     }
 
-    /// Queued behind what is on its way: a channel that is full now has room once the broker has read from it.
-    fn say_goodbye(&mut self, farewell: Option<Message>) {
-        self.stopping = true;
-        self.blocked.extend(farewell.map(Request::Publish));
-        self.blocked.push_back(Request::Disconnect);
-        self.unblock();
-    }
-
-    fn request(&mut self, request: Request) {
-        self.blocked.push_back(request);
-        self.unblock();
-    }
-
-    fn unblock(&mut self) {
-        while let Some(request) = self.blocked.pop_front() {
-            if !self.fits(&request) {
-                self.blocked.push_front(request);
-                break;
+    fn arm(&self, alarm: &mut Alarm) {
+        let at = if self.connected.is_some() { self.wake() } else { Mono::MAX };
+        if at != alarm.at {
+            alarm.at = at;
+            if at != Mono::MAX {
+                alarm.sleep.set(tokio::time::sleep(at.since(self.clock.real())));
             }
         }
     }
 
-    fn fits(&self, request: &Request) -> bool {
-        match request {
-            Request::Ack(token) if token.epoch != self.epoch => true, // of a connection that is gone
-            Request::Ack(token) => {
-                let mut publish = Publish::new("", QoS::AtLeastOnce, "", None);
-                publish.pkid = token.pkid;
-                self.client.try_ack(&publish).is_ok()
+    fn take(&mut self, polled: Polled, ear: &mut Ear) {
+        match polled {
+            Polled::Heard(heard) => self.publish(heard),
+            Polled::Connected(granted) => {
+                self.heed(&granted, ear);
+                self.up(&granted);
             }
-            Request::Publish(_) if self.connected.is_none() => true, // said again when connected
-            Request::Publish(message) => self.says(message),
-            Request::Disconnect => self.client.try_disconnect().is_ok(),
-        }
-    }
-
-    fn says(&self, message: &Message) -> bool {
-        let qos = match message.qos {
-            Qos::AtMostOnce => QoS::AtMostOnce,
-            Qos::AtLeastOnce => QoS::AtLeastOnce,
-        };
-        let publish = Publish::new(message.topic.as_str(), qos, message.payload.clone(), None);
-        if publish.size() > self.largest {
-            // rumqttc would end the connection for it.
-            self.telemetry.tell(&report::Dropped::TooLarge { topic: &message.topic, largest: self.largest });
-            return true;
-        }
-        let retain = message.retain && self.retains;
-        self.client.try_publish(message.topic.as_str(), qos, retain, publish.payload).is_ok()
-    }
-
-    fn packet(&mut self, packet: Packet, eventloop: &mut EventLoop) {
-        match packet {
-            Packet::ConnAck(ack) => {
-                self.heed(&ack, eventloop);
-                self.up(&ack);
+            Polled::Subscribed(pkid, codes) => self.subscribed(pkid, codes),
+            Polled::Acknowledged => {
+                self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                self.part();
             }
-            Packet::SubAck(ack) => self.subscribed(&ack),
-            Packet::Publish(publish) => self.publish(publish),
-            _ => {}
+            Polled::Sent(Outgoing::Subscribe(pkid)) => self.subscriptions.sent(pkid),
+            Polled::Sent(_) | Polled::Nothing => {}
         }
     }
 
     /// What the broker grants for this connection.
-    fn heed(&mut self, ack: &ConnAck, eventloop: &mut EventLoop) {
-        // Under a receive maximum of 0, which MQTT forbids, rumqttc would not even subscribe; we publish at QoS 0 only.
-        eventloop.state = connect::state();
-        let said = ack.properties.as_ref();
+    fn heed(&mut self, granted: &Granted, ear: &mut Ear) {
+        // Under a receive maximum of 0, which MQTT forbids, rumqttc would not even subscribe.
+        ear.forget();
         let own = connect::keep_alive(&self.config);
         // 0 means never, but rumqttc would ping without a pause; and a longer one notices a dead connection later.
-        if said
-            .and_then(|said| said.server_keep_alive)
-            .is_some_and(|it| it == 0 || Duration::from_secs(it.into()) > own)
-        {
-            eventloop.options.set_keep_alive(own);
+        if granted.keep_alive.is_some_and(|it| it == 0 || Duration::from_secs(it.into()) > own) {
+            ear.keep_alive(own);
         }
-        self.largest =
-            said.and_then(|said| said.max_packet_size).map_or(usize::MAX, |it| it.try_into().unwrap_or(usize::MAX));
-        self.retains = said.and_then(|said| said.retain_available) != Some(0);
-        if !self.retains {
-            self.telemetry.tell(&report::RetainsNothing);
+        self.largest = granted.largest.map_or(usize::MAX, |it| it.try_into().unwrap_or(usize::MAX));
+        self.asked = Asked { retains: granted.retains, qos1: granted.qos1 };
+        if !granted.retains {
+            self.telemetry.tell(&report::Limited::RetainsNothing);
         }
+        if !granted.qos1 {
+            self.telemetry.tell(&report::Limited::QosZero);
+        }
+        self.limit_wildcards(granted.wildcards);
     }
 
-    fn up(&mut self, ack: &ConnAck) {
+    /// The connection ended or did not come about; how long to wait before the next attempt.
+    fn lost(&mut self, failure: &Failure, ear: &mut Ear) -> Duration {
         self.epoch += 1;
+        self.blocked.clear();
+        (self.tokens, self.unacknowledged) = (0, 0);
+        (self.yielding, self.parted) = (false, false);
+        let lasted = self.connected.take().map(|since| self.clock.real().since(since));
+        if lasted.is_some() {
+            self.deafened = self.canary.is_deaf();
+            // What happened since we last heard something is not known, whenever the loss was noticed.
+            self.tell(Event::Link(Link::Deaf { since: self.heard }));
+            self.tell(Event::Link(Link::Down));
+        }
+        self.canary.lost();
+        self.subscriptions.lost();
+        self.telemetry.end(report::DEAF, Some(&self.config.name));
+        let cause = failure.cause;
+        self.ask_for_less(cause);
+        self.telemetry.tell(&report::Lost { config: &self.config, text: &failure.text, cause });
+        self.alarm(cause);
+        let verdict = self.losses.judge(cause, lasted, fastrand::f64());
+        if verdict.taken_over {
+            self.telemetry.tell(&report::TakenOver { client_id: &self.config.client_id });
+            self.telemetry.raise(report::taken_over(&self.config));
+        }
+        if lasted.is_none() && self.speaks_otherwise(cause) {
+            self.version = self.version.other();
+            self.unanswered = 0;
+            let (broker, version) = (&self.config.name, self.version.name());
+            tracing::info!(broker, version, "The broker does not take this version of MQTT; trying the other.");
+            self.renew(ear);
+        }
+        verdict.wait
+    }
+
+    fn ask_for_less(&mut self, cause: Cause) {
+        match cause {
+            Cause::RetainRefused => {
+                self.asked.retains = false;
+                self.telemetry.tell(&report::Limited::RetainsNothing);
+            }
+            Cause::QosRefused => {
+                self.asked.qos1 = false;
+                self.telemetry.tell(&report::Limited::QosZero);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the other version of MQTT is worth a try: the broker says so, or goes away when it sees our CONNECT.
+    fn speaks_otherwise(&mut self, cause: Cause) -> bool {
+        self.unanswered = if cause == Cause::PeerClosed { self.unanswered + 1 } else { 0 };
+        let never_answered = self.epoch == u64::from(self.unanswered); // every connection so far ended so
+        self.config.protocol == Protocol::Newest
+            && (cause == Cause::Unsupported || never_answered && self.unanswered >= UNANSWERED)
+    }
+
+    /// A client without a past.
+    fn renew(&mut self, ear: &mut Ear) {
+        let (voice, fresh) = wire::new(&self.config, self.version);
+        self.voice = voice;
+        *ear = fresh;
+    }
+
+    fn alarm(&self, cause: Cause) {
+        if let Some(alarm) = report::alarm(&self.config, cause) {
+            self.telemetry.raise(alarm);
+        }
+    }
+
+    fn up(&mut self, granted: &Granted) {
+        self.epoch += 1;
+        self.unanswered = 0;
         self.connected = Some(self.clock.real());
-        self.telemetry.end(report::LOGIN_REFUSED, None);
-        let wanted = match self.config.session {
-            Session::Persistent { expiry } => expiry,
-            Session::Clean => Duration::ZERO,
+        self.heard = self.clock.now().mono;
+        for name in report::ENDED_BY_A_CONNECTION {
+            self.telemetry.end(name, Some(&self.config.name));
+        }
+        let wanted = match (self.version, self.config.session) {
+            (Version::V5, Session::Persistent { expiry }) => expiry,
+            _ => Duration::ZERO,
         };
-        let granted = ack.properties.as_ref().and_then(|properties| properties.session_expiry_interval);
-        let expiry = granted.map_or(wanted, |seconds| Duration::from_secs(seconds.into()));
-        // At every connection: a broker that forgot us delivers nothing, and one that did not re-sends what it retains.
-        let filters = self.config.filters.iter().map(|path| Filter::new(path.as_str(), QoS::AtLeastOnce));
-        if !self.config.filters.is_empty() && self.client.try_subscribe_many(filters).is_err() {
-            tracing::error!("Topic filters cannot be subscribed: they are not valid MQTT.");
-        }
-        let (broker, session_present) = (&self.config.address, ack.session_present);
-        tracing::info!(%broker, session_present, "MQTT connected.");
+        let expiry = granted.session_expiry.map_or(wanted, |seconds| Duration::from_secs(seconds.into()));
+        // Whoever was deaf when the connection ended has missed what the broker did not keep.
+        let session_present = granted.session_present && !std::mem::take(&mut self.deafened);
+        let (broker, protocol) = (&self.config.address, self.version.name());
+        tracing::info!(name = self.config.name, %broker, protocol, session_present, "MQTT connected.");
         self.tell(Event::Link(Link::Up { session_present, expiry }));
-    }
-
-    fn subscribed(&self, ack: &SubAck) {
-        let codes = self.config.filters.iter().zip(&ack.return_codes);
-        let refused: Vec<_> = codes.filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_))).collect();
-        if refused.is_empty() {
-            tracing::info!(filters = ack.return_codes.len(), "MQTT subscribed.");
-            return self.telemetry.end(report::SUBSCRIPTIONS_REFUSED, None);
-        }
-        let refused = report::SubscriptionsRefused { refused };
-        self.telemetry.tell(&refused);
-        self.telemetry.raise(refused.alarm());
-    }
-
-    fn publish(&self, publish: Publish) {
-        let token = (publish.qos == QoS::AtLeastOnce).then_some(AckToken { epoch: self.epoch, pkid: publish.pkid });
-        if token.is_none() && self.waiting.is_full_for(publish.topic.len() + publish.payload.len()) {
-            return self.telemetry.tell(&report::Dropped::QueueFull);
-        }
-        let expiry = publish.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
-        self.tell(Event::Publish(Incoming {
-            topic: publish.topic,
-            payload: publish.payload,
-            retain: publish.retain,
-            expiry: expiry.map(|seconds| Duration::from_secs(seconds.into())),
-            token,
-        }));
+        self.unsubscribe_the_rest(granted.session_present);
+        // At every connection: a broker that forgot us delivers nothing, and one that did not re-sends what it retains.
+        self.subscribe();
     }
 
     fn tell(&self, event: Event) {
         self.waiting.add(&event);
         drop(self.events.send(event)); // nobody listens: the stop is on its way
-    }
-
-    /// The connection ended or did not come about; how long to wait before the next attempt.
-    fn lost(&mut self, error: &ConnectionError) -> Duration {
-        self.epoch += 1;
-        self.blocked.clear();
-        let lasted = self.connected.take().map(|since| self.clock.real().since(since));
-        if lasted.is_some() {
-            self.tell(Event::Link(Link::Down));
-        }
-        if connect::refuses_retained(error) {
-            self.retains = false; // the next CONNECT asks for less
-            self.telemetry.tell(&report::RetainsNothing);
-        }
-        let cause = connect::cause(error);
-        self.telemetry.tell(&report::Lost { config: &self.config, error, cause });
-        if cause == Cause::LoginRefused {
-            self.telemetry.raise(report::login_refused());
-        }
-        let verdict = self.losses.judge(cause, lasted, fastrand::f64());
-        if verdict.taken_over {
-            self.telemetry.tell(&report::TakenOver { client_id: &self.config.client_id });
-        }
-        verdict.wait
     }
 
     /// Waits before the next attempt; commands are served meanwhile. `false`: stop.
@@ -353,6 +414,36 @@ impl LinkTask {
                 },
                 Some(_) = outbox.recv() => {} // said again when connected
             }
+        }
+    }
+
+    /// When something is due that no packet brings.
+    fn wake(&self) -> Mono {
+        let peace = self.connected.map_or(Mono::MAX, |since| since + loss::AT_PEACE);
+        let peace = if self.losses.at_war() { peace } else { Mono::MAX };
+        self.canary.wake().min(self.subscriptions.wake()).min(peace)
+    }
+}
+
+/// What the file says, or a new identity; and whether it will be the same after a restart.
+fn remembered(config: &Config, telemetry: &Telemetry) -> (Kept, bool) {
+    let fresh = || Kept { id: format!("{:016x}", fastrand::u64(..)), filters: Vec::new() };
+    let Some(path) = &config.kept else { return (fresh(), false) };
+    match Kept::load(path) {
+        Ok(Some(kept)) => (kept, true),
+        Ok(None) => {
+            let kept = fresh();
+            match kept.save(path) {
+                Ok(()) => (kept, true),
+                Err(error) => {
+                    telemetry.tell(&report::Unkept(error));
+                    (kept, false)
+                }
+            }
+        }
+        Err(error) => {
+            telemetry.tell(&report::Unkept(error));
+            (fresh(), false)
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::failure::Cause;
+
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// While the port refuses: the broker is restarting, and people wait.
 const REFUSED_CAP: Duration = Duration::from_secs(4);
@@ -15,30 +17,7 @@ const SUSPECT: u32 = 3;
 const TAKEN_OVER_FIRST: Duration = Duration::from_secs(30);
 const TAKEN_OVER_CAP: Duration = Duration::from_secs(600);
 /// After a connection of this length the other client is gone.
-const AT_PEACE: Duration = Duration::from_secs(300);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    PortRefuses,
-    LoginRefused,
-    /// DISCONNECT 0x8E.
-    TakenOver,
-    /// End of stream, or a reset.
-    PeerClosed,
-    Other,
-}
-
-impl Cause {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Cause::PortRefuses => "port_refuses",
-            Cause::LoginRefused => "login_refused",
-            Cause::TakenOver => "told_taken_over",
-            Cause::PeerClosed => "peer_closed",
-            Cause::Other => "other",
-        }
-    }
-}
+pub(super) const AT_PEACE: Duration = Duration::from_secs(300);
 
 /// What follows from a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +36,16 @@ pub(super) struct Losses {
 }
 
 impl Losses {
+    /// Another client uses our client id, as far as is known.
+    pub(super) fn at_war(&self) -> bool {
+        self.take_overs > 0
+    }
+
+    /// A connection has lasted long enough. `true`: that ends a war.
+    pub(super) fn peace(&mut self) -> bool {
+        std::mem::take(&mut self.take_overs) > 0
+    }
+
     /// Judges a loss after a connection that `lasted`, or none. `jitter` is from 0 to 1.
     pub(super) fn judge(&mut self, cause: Cause, lasted: Option<Duration>, jitter: f64) -> Verdict {
         if lasted.is_some_and(|lasted| lasted >= LASTED) {
@@ -83,7 +72,8 @@ impl Losses {
         let closed = lasted.filter(|_| cause == Cause::PeerClosed);
         self.suspects = if closed.is_some_and(|lasted| lasted < LASTED) { self.suspects + 1 } else { 0 };
         let known = self.take_overs > 0 && closed.is_some_and(|lasted| lasted < AT_PEACE);
-        let taken_over = cause == Cause::TakenOver || known || self.suspects >= SUSPECT;
+        let told = matches!(cause, Cause::TakenOver | Cause::Twin);
+        let taken_over = told || known || self.suspects >= SUSPECT;
         if taken_over {
             self.suspects = 0;
         }

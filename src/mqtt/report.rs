@@ -1,21 +1,11 @@
-//! Notable events of the link.
+//! Notable events of the link, and its alarms with what to do about them.
 
-use rumqttc::v5::ConnectionError;
-use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
+mod alarms;
 
+pub(super) use self::alarms::*;
 use super::Config;
-use super::loss::Cause;
-use crate::telemetry::{AlarmText, Event};
-
-/// The alarm while the broker does not let us in.
-pub(super) const LOGIN_REFUSED: &str = "mqtt_login_refused";
-/// The alarm while it lets us in and grants less than was asked for.
-pub(super) const SUBSCRIPTIONS_REFUSED: &str = "mqtt_subscriptions_refused";
-
-pub(super) fn login_refused() -> AlarmText {
-    let remedy = "the broker refuses the login: check username and password in [mqtt], and the broker's user list";
-    AlarmText { name: LOGIN_REFUSED, about: None, remedy: remedy.into() }
-}
+use super::failure::Cause;
+use crate::telemetry::Event;
 
 /// A file could not be read; what was read last is used.
 pub(super) enum Unreadable {
@@ -37,7 +27,8 @@ impl Event for Unreadable {
         let Some(times) = due else { return };
         match self {
             Unreadable::Certificates(error) => {
-                let remedy = "let the bridge's user read ca_file in [mqtt], a PEM file";
+                let remedy =
+                    "let the bridge's user read ca_file, client_certificate_file and client_key_file, PEM files";
                 tracing::error!(times, %error, remedy, "TLS certificates for MQTT cannot be read; the last are used.");
             }
             Unreadable::Password(error) => {
@@ -48,10 +39,30 @@ impl Event for Unreadable {
     }
 }
 
+/// What a link keeps over restarts could not be read or written.
+pub(super) struct Unkept(pub(super) String);
+
+impl Event for Unkept {
+    const NAME: &'static str = "mqtt_unkept";
+
+    fn reason(&self) -> &'static str {
+        "file"
+    }
+
+    fn log(&self, due: Option<u64>) {
+        if let Some(times) = due {
+            let (error, remedy) = (&self.0, "let the bridge's user write to the directory that [state] names");
+            tracing::warn!(times, %error, remedy, "The bridge cannot keep its identity at the broker over a restart.");
+        }
+    }
+}
+
 /// A message did not go on.
 pub(super) enum Dropped<'a> {
     /// One of ours: larger than the broker takes.
     TooLarge { topic: &'a str, largest: usize },
+    /// One of ours: not a topic.
+    NoTopic { topic: &'a str },
     /// One at QoS 0 for us.
     QueueFull,
 }
@@ -62,6 +73,7 @@ impl Event for Dropped<'_> {
     fn reason(&self) -> &'static str {
         match self {
             Dropped::TooLarge { .. } => "too_large",
+            Dropped::NoTopic { .. } => "no_topic",
             Dropped::QueueFull => "queue_full",
         }
     }
@@ -72,6 +84,9 @@ impl Event for Dropped<'_> {
             &Dropped::TooLarge { topic, largest } => {
                 tracing::warn!(times, topic, largest, "A message of ours is larger than the broker takes; dropped.");
             }
+            Dropped::NoTopic { topic } => {
+                tracing::warn!(times, topic, "A message of ours for what is no topic; dropped.");
+            }
             Dropped::QueueFull => {
                 tracing::warn!(times, "Messages at QoS 0 dropped: they come faster than they can be handled.");
             }
@@ -79,39 +94,40 @@ impl Event for Dropped<'_> {
     }
 }
 
-/// The broker does not retain.
-pub(super) struct RetainsNothing;
+/// The broker takes less than we would say.
+pub(super) enum Limited {
+    RetainsNothing,
+    QosZero,
+}
 
-impl Event for RetainsNothing {
+impl Event for Limited {
     const NAME: &'static str = "mqtt_limited";
 
     fn reason(&self) -> &'static str {
-        "retain"
+        match self {
+            Limited::RetainsNothing => "retain",
+            Limited::QosZero => "qos",
+        }
     }
 
     fn log(&self, due: Option<u64>) {
-        if let Some(times) = due {
-            let remedy =
-                "allow retained messages in the broker, or do without status and states for those who subscribe later";
-            tracing::warn!(times, remedy, "The broker retains nothing; publishing without retain.");
+        let Some(times) = due else { return };
+        match self {
+            Limited::RetainsNothing => {
+                let remedy = "allow retained messages in the broker, or do without status and states for those who subscribe later";
+                tracing::warn!(times, remedy, "The broker retains nothing; publishing without retain.");
+            }
+            Limited::QosZero => {
+                let remedy = "allow QoS 1 in the broker: what is lost at QoS 0 is not sent again";
+                tracing::warn!(times, remedy, "The broker takes nothing but QoS 0; publishing so.");
+            }
         }
     }
 }
 
 /// The broker granted less than was asked for.
 pub(super) struct SubscriptionsRefused<'a> {
-    pub(super) refused: Vec<(&'a String, &'a SubscribeReasonCode)>,
-}
-
-impl SubscriptionsRefused<'_> {
-    pub(super) fn alarm(&self) -> AlarmText {
-        let filters: Vec<String> = self.refused.iter().map(|(filter, code)| format!("{filter} ({code:?})")).collect();
-        let remedy = format!(
-            "the broker refuses {}: let the bridge's MQTT user read these topics in the broker's access control",
-            filters.join(", ")
-        );
-        AlarmText { name: SUBSCRIPTIONS_REFUSED, about: None, remedy: remedy.into() }
-    }
+    pub(super) refused: &'a [(String, String)],
 }
 
 impl Event for SubscriptionsRefused<'_> {
@@ -129,10 +145,33 @@ impl Event for SubscriptionsRefused<'_> {
     }
 }
 
+/// Nothing is heard any more, on a link that stands.
+pub(super) struct Deaf<'a> {
+    pub(super) name: &'a str,
+}
+
+impl Event for Deaf<'_> {
+    const NAME: &'static str = "mqtt_deaf";
+
+    fn reason(&self) -> &'static str {
+        "canary"
+    }
+
+    fn log(&self, due: Option<u64>) {
+        if let Some(times) = due {
+            tracing::warn!(
+                times,
+                broker = self.name,
+                "The broker answers, but delivers nothing, not even to ourselves."
+            );
+        }
+    }
+}
+
 /// A connection ended or did not come about.
 pub(super) struct Lost<'a> {
     pub(super) config: &'a Config,
-    pub(super) error: &'a ConnectionError,
+    pub(super) text: &'a str,
     pub(super) cause: Cause,
 }
 
@@ -145,7 +184,7 @@ impl Event for Lost<'_> {
 
     fn log(&self, due: Option<u64>) {
         let Some(times) = due else { return };
-        let (broker, error) = (&self.config.address, self.error);
+        let (broker, error) = (&self.config.address, self.text);
         tracing::warn!(%broker, times, %error, "MQTT connection lost, or not to be had; trying again.");
     }
 }
@@ -164,11 +203,11 @@ impl Event for TakenOver<'_> {
 
     fn log(&self, due: Option<u64>) {
         if let Some(times) = due {
-            tracing::error!(
+            let client_id = self.client_id;
+            tracing::warn!(
                 times,
-                client_id = self.client_id,
-                remedy = "give each bridge a client_id of its own in [mqtt]",
-                "Another client uses our client id: the broker ends one connection for the other."
+                client_id,
+                "Another client uses our client id; leaving the broker to it for a while."
             );
         }
     }

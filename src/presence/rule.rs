@@ -3,7 +3,7 @@
 //! A rule is data: a topic pattern, where to find a value, word lists for on, off and unknown, where to find the subject.
 //! Nothing in a message is ever expanded, evaluated or passed on; the worst that a payload can do is to match no word.
 
-mod door;
+pub mod door;
 mod json;
 mod subjects;
 mod text;
@@ -330,11 +330,22 @@ impl Rules {
         Rules { rules, prepared, index, signals, subjects, door }
     }
 
-    /// The MQTT filters to subscribe.
+    /// The MQTT filters to subscribe, of all brokers together.
     #[must_use]
     pub fn filters(&self) -> Vec<String> {
-        let door = self.door.iter().map(|door| format!("{door}+/+"));
-        minimal_filters(self.rules.iter().map(|rule| rule.pattern.filter()).chain(door).collect())
+        self.filters_where(|_| true, true)
+    }
+
+    /// The MQTT filters to subscribe at one broker; `door`: it has the door, too.
+    #[must_use]
+    pub fn filters_of(&self, source: SourceId, door: bool) -> Vec<String> {
+        self.filters_where(|rule| rule.source.is_none_or(|only| only == source), door)
+    }
+
+    fn filters_where(&self, wanted: impl Fn(&Rule) -> bool, door: bool) -> Vec<String> {
+        let door = self.door.iter().filter(|_| door).map(|door| format!("{door}+/+"));
+        let rules = self.rules.iter().filter(|rule| wanted(rule));
+        minimal_filters(rules.map(|rule| rule.pattern.filter()).chain(door).collect())
     }
 
     /// A rule, for logs.

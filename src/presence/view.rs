@@ -7,7 +7,7 @@ use super::core::Person;
 use super::memory::Memory;
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::pair::Presence;
-use super::plan::Plan;
+use super::plan::{Plan, RuleId};
 use super::session::{Held, Waiting};
 
 /// One person at one instant.
@@ -82,6 +82,18 @@ impl<'a> View<'a> {
     /// All shares.
     pub fn shares(&self) -> impl Iterator<Item = ShareView<'a>> {
         self.board().shares().iter().map(|share| self.share(share))
+    }
+
+    /// The signals that the door holds on.
+    pub fn door(&self) -> impl Iterator<Item = &'a str> {
+        let through = self.board().shares().iter().filter(|share| share.rule == RuleId::DOOR);
+        through.map(|share| self.share(share)).filter(|share| share.level == Level::On).map(|share| share.signal)
+    }
+
+    /// Until when the person wants nothing, if paused; [`Deadline::NEVER`]: for good.
+    #[must_use]
+    pub fn paused(&self) -> Option<Deadline> {
+        self.person.paused.filter(|until| !until.reached(self.now))
     }
 
     /// Why nothing is sent although something would be due, and until when.

@@ -42,7 +42,7 @@ async fn fault_14_tls_with_the_right_ca_only() {
     let mut strict = config(broker.port, "no-ca");
     strict.tls = Some(TlsConfig { ca_file: None, client: None });
     let (handle, mut events, telemetry) = start(strict);
-    until("the certificate is refused", || telemetry.total("mqtt_lost", "other") > 0).await;
+    until("the certificate is refused", || telemetry.total("mqtt_lost", "certificate_unknown_issuer") > 0).await;
     assert!(events.try_next().is_none());
     handle.stop(None).await;
     let mut right = config(broker.port, "ca");

@@ -110,6 +110,7 @@ ttl = "24h"
         let mut child = Command::new(PROGRAM)
             .args(["run", "--clock", &clock, "-c"])
             .arg(&path)
+            .env("STATE_DIRECTORY", self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -34,6 +34,16 @@ impl FakeBroker {
         FakeBroker { listener, port }
     }
 
+    /// One whose connections have room for little that is not read.
+    pub async fn narrow() -> FakeBroker {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(16).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        FakeBroker { listener, port }
+    }
+
     /// Takes the next connection up to its CONNECT, whose body is returned.
     pub async fn accept(&self) -> (Peer, Vec<u8>) {
         let accepted = tokio::time::timeout(Duration::from_secs(10), self.listener.accept());

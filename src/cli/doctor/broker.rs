@@ -3,23 +3,27 @@
 use super::{Finding, Report, State};
 use crate::cli::run;
 use crate::config::Config;
-use crate::mqtt::{self, Message, Obstacle, Probed, Session};
+use crate::mqtt::{self, Obstacle, Probed, Session};
 
 const CHECK: &str = "broker";
 const SUBSCRIPTIONS: &str = "subscriptions";
 
 pub(super) async fn look(config: &Config, report: &mut Report) {
-    let section = &config.mqtt;
-    let scheme = if section.tls { "mqtts" } else { "mqtt" };
-    let place = format!("{scheme}://{}:{}", section.host, section.port);
+    for (source, mqtt) in config.sources.iter().zip(run::mqtt_configs(config)) {
+        let place = match config.sources.len() {
+            1 => source.url(),
+            _ => format!("{}, {}", source.name, source.url()),
+        };
+        look_at(&place, mqtt, report).await;
+    }
+}
+
+async fn look_at(place: &str, mqtt: mqtt::Config, report: &mut Report) {
     // Under the bridge's own client id, the broker would end the connection of a bridge that runs.
-    let client_id = format!("{}-doctor", section.client_id);
-    let topic = format!("{}/status/{client_id}", config.topic_prefix);
-    let will = Message::new(topic, "{}");
-    let probed =
-        mqtt::probe(&mqtt::Config { client_id, session: Session::Clean, ..run::mqtt_config(config, will) }).await;
-    match probed {
-        Ok(probed) => reached(&place, &probed, report),
+    let client_id = format!("{}-doctor", mqtt.client_id);
+    let config = mqtt::Config { client_id, session: Session::Clean, will: None, canary: None, kept: None, ..mqtt };
+    match mqtt::probe(&config).await {
+        Ok(probed) => reached(place, &probed, report),
         Err((obstacle, error)) => {
             let text = format!("{place}: {error}");
             report.tell(Finding::new(CHECK, State::Failed, text, remedy(obstacle)));
@@ -29,7 +33,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
 }
 
 fn reached(place: &str, probed: &Probed, report: &mut Report) {
-    report.tell(Finding::ok(CHECK, format!("{place}: connected, MQTT 5")));
+    report.tell(Finding::ok(CHECK, format!("{place}: connected, MQTT {}", probed.protocol)));
     if !probed.retains {
         let remedy = "allow retained messages in the broker: a bridge that starts learns from them who is on the phone";
         report.tell(Finding::new(CHECK, State::Warning, "the broker retains no messages", remedy));

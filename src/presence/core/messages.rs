@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::super::action::{Action, Publish, SourceId};
 use super::super::board::{Applied, Origin};
 use super::super::memory::{Recall, Renewal, TopicKey};
-use super::super::now::Now;
+use super::super::now::{Deadline, Mono, Now, Timestamp};
 use super::super::plan::RuleId;
+use super::super::rule::door::Pause;
 use super::super::rule::{Effect, Reason};
 use super::{Core, Handled, Step, index};
 
@@ -46,6 +47,12 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         let mut recall = None;
         let mut renewal = None;
+        if let Some(said) = plan.rules.pause(topic, publish.payload) {
+            let heard = self.memory.recall(self.now.mono, key, publish.payload);
+            recall = said.is_ok().then_some(heard);
+            let step = self.take_pause(said, Message { source, key, publish, recall: heard });
+            self.steps.push(step);
+        }
         plan.rules.evaluate(source, topic, publish.payload, &mut |rule, result| {
             let step = match result {
                 Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
@@ -116,6 +123,39 @@ impl Core {
         }
         self.settle(id);
         (step, ttl.map(|ttl| Renewal { person: id, rule, ttl }))
+    }
+
+    /// A pause goes the way of a share's message, so that the memory of topics, retained replays and the journal treat it
+    /// alike: a replay of what was heard before does not pause anew whoever was let go on by other means.
+    fn take_pause(&mut self, said: Result<Pause, Reason>, message: Message<'_>) -> Step {
+        let Message { source, publish, recall, .. } = message;
+        let refused = |person, reason| Step { rule: Some(RuleId::DOOR), person, result: Err(reason) };
+        let Pause { person, on, span, until } = match said {
+            Ok(said) => said,
+            Err(reason) => return refused(None, reason),
+        };
+        let id = self.slots[person];
+        if publish.retain && recall == Recall::Same {
+            return refused(Some(id), Reason::Replay);
+        }
+        if publish.retain && span.is_some() {
+            return refused(Some(id), Reason::RetainedIgnored); // nobody knows when it was said
+        }
+        let now = self.now;
+        // What waited at the broker may be as old as the gap; what is retained lasts as long as the broker keeps it.
+        let backlog = self.sources.get(usize::from(source.0)).and_then(|state| state.backlog);
+        let span = match backlog.filter(|_| !publish.retain) {
+            Some(gap) => span.map(|span| span.saturating_sub(now.mono.since(gap))),
+            None => span.or(publish.expiry.filter(|_| publish.retain)),
+        };
+        let until =
+            Deadline { mono: span.map_or(Mono::MAX, |span| now.mono + span), wall: until.unwrap_or(Timestamp::MAX) };
+        let pause = on.then_some(until).filter(|until| !until.reached(now));
+        let applied = if self.people[index(id)].paused == pause { Applied::Renewed } else { Applied::Changed };
+        if applied == Applied::Changed {
+            self.handle_pause(now, id, pause);
+        }
+        Step { rule: Some(RuleId::DOOR), person: Some(id), result: Ok(applied) }
     }
 
     /// A topic speaks of something else: what it renewed so far is written down at the share.

@@ -1,5 +1,8 @@
 //! The door that needs no rule: `<prefix>/in/<label>/<signal>` takes `on`, `off`,
 //! `{"on": true, "for": "30m"}`, `{"on": true, "until": "2026-11-24T17:00:00Z"}`, and `{"until": …}` alone for another end.
+//!
+//! Two names in the place of a signal are none: `pause` takes the same words and pauses the person, and on `error` the
+//! bridge itself answers messages that it refused, so that what it says there is never taken for a message to the door.
 
 use std::time::Duration;
 
@@ -8,12 +11,56 @@ use super::{DEFAULT_TTL, Effect, LARGEST, LONGEST_TTL, Reason, Rules, Say};
 use crate::presence::now::{Timestamp, parse_duration};
 use crate::presence::plan::RuleId;
 
+/// In the place of a signal: pauses the person.
+pub const PAUSE: &str = "pause";
+/// In the place of a signal: answers of the bridge.
+pub const ERROR: &str = "error";
+
+/// What is said of a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Index into `Plan::people`.
+    pub person: usize,
+    /// Whether it begins, or ends.
+    pub on: bool,
+    /// For how long: it counts from a live message only.
+    pub span: Option<Duration>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
 /// The device that holds a share which came through the door.
 const DEVICE: &str = "door";
 
 impl Rules {
+    /// What a message says of somebody's pause, if that is what its topic is for. Beside the effects of rules, since it
+    /// is about no share: it changes none, and all of them are kept up to date meanwhile.
+    #[must_use]
+    pub fn pause(&self, topic: &str, payload: &[u8]) -> Option<Result<Pause, Reason>> {
+        let rest = topic.strip_prefix(self.door.as_deref()?)?;
+        let label = rest.strip_suffix(PAUSE)?.strip_suffix('/').filter(|label| !label.contains('/'))?;
+        Some(self.read_pause(label, payload))
+    }
+
+    fn read_pause(&self, label: &str, payload: &[u8]) -> Result<Pause, Reason> {
+        let person = self.resolve(label).ok_or(Reason::UnknownSubject)?;
+        let Said { say, span, until } = read(payload)?;
+        let on = match say {
+            Say::On => true,
+            Say::Off => false,
+            // Whoever deletes the retained level takes it back; "unavailable" says nothing of what is wanted.
+            Say::Unknown if payload.is_empty() => false,
+            Say::Unknown => return Err(Reason::OtherValue),
+            Say::Until => return Err(Reason::Missing),
+        };
+        Ok(Pause { person, on, span, until })
+    }
+
     pub(super) fn enter(&self, rest: &str, payload: &[u8], each: &mut dyn FnMut(RuleId, Result<Effect<'_>, Reason>)) {
         let Some((label, signal)) = rest.split_once('/').filter(|(_, signal)| !signal.contains('/')) else { return };
+        if [PAUSE, ERROR].contains(&signal) {
+            return;
+        }
         let effect = self.door_effect(label, signal, payload);
         each(RuleId::DOOR, effect);
     }
