@@ -23,6 +23,7 @@ mod loss;
 mod probe;
 mod report;
 mod subscriptions;
+mod version;
 mod wire;
 
 use std::fmt;

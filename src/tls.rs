@@ -34,8 +34,10 @@ pub fn client_config_as(ca_file: Option<&Path>, own: Option<(&Path, &Path)>) -> 
     let Some((chain, key)) = own else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(chain)?;
     let shown = key.display();
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{shown} holds no private key: {error}"))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| format!("{shown} does not fit the certificate: {error}"))
+    // Never with the library's words: they may repeat a line of the key.
+    let key = PrivateKeyDer::from_pem_file(key)
+        .map_err(|_| format!("{shown} cannot be read or holds no private key: unencrypted PEM is wanted"))?;
+    builder.with_client_auth_cert(chain, key).map_err(|_| format!("the key in {shown} does not fit the certificate"))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

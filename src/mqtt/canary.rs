@@ -126,7 +126,7 @@ impl Canary {
         Act::Say(format!("{} {:016x} {}", self.id, self.nonce, self.serial))
     }
 
-    /// `held_back`: messages wait for our acknowledgement. `heard`: when any message came last.
+    /// `held_back`: messages that wait for our acknowledgement fill the window. `heard`: when any message came last.
     pub(super) fn timeout(&mut self, now: Mono, held_back: bool, heard: Mono) -> Vec<Act> {
         match self.state {
             State::Resting { until } if now >= until => vec![self.say(now, now, false)],

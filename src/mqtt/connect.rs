@@ -46,6 +46,7 @@ pub(super) fn transport(config: &Config) -> Result<Transport, String> {
         (Address::Tcp { .. }, Some(tls)) => Transport::tls_with_config(tls),
         (Address::WebSocket { .. }, None) => Transport::Ws,
         (Address::WebSocket { .. }, Some(tls)) => Transport::wss_with_config(tls),
-        (Address::Unix(_), _) => Transport::Unix,
+        (Address::Unix(_), None) => Transport::Unix,
+        (Address::Unix(_), Some(_)) => return Err(format!("{}: a Unix socket has no TLS", config.address)),
     })
 }

@@ -28,6 +28,8 @@ pub(super) enum Cause {
     Silent,
     /// The broker's certificate is not taken.
     Certificate(Flaw),
+    /// The broker does not take our certificate, or wants one.
+    OwnCertificate,
     /// TLS failed otherwise.
     Tls,
     Other,
@@ -62,6 +64,7 @@ impl Cause {
             Cause::Certificate(Flaw::UnknownIssuer) => "certificate_unknown_issuer",
             Cause::Certificate(Flaw::WrongName) => "certificate_wrong_name",
             Cause::Certificate(Flaw::Other) => "certificate_refused",
+            Cause::OwnCertificate => "own_certificate",
             Cause::Tls => "tls",
             Cause::Other => "other",
         }
@@ -103,7 +106,21 @@ impl Cause {
     }
 
     fn of_rustls(error: &rustls::Error) -> Cause {
-        let rustls::Error::InvalidCertificate(flaw) = error else { return Cause::Tls };
+        use rustls::AlertDescription as Alert;
+        let flaw = match error {
+            rustls::Error::InvalidCertificate(flaw) => flaw,
+            rustls::Error::AlertReceived(
+                Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied,
+            ) => return Cause::OwnCertificate,
+            _ => return Cause::Tls,
+        };
         Cause::Certificate(match flaw {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Flaw::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Flaw::NotYetValid,

@@ -2,6 +2,8 @@
 //! and what was last subscribed, since a persistent session goes on with filters that nobody wants any more. A small
 //! file, written seldom and before anything is asked of the broker that it would have to undo.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -23,10 +25,13 @@ impl Kept {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
         };
-        serde_json::from_str(&text).map(Some).map_err(|error| format!("{} is not ours: {error}", path.display()))
+        let kept: Kept =
+            serde_json::from_str(&text).map_err(|error| format!("{} is not ours: {error}", path.display()))?;
+        Ok(Some(kept).filter(|kept| !kept.id.is_empty()))
     }
 
-    /// Under another name first, so that a crash leaves the old one whole.
+    /// Under another name first, so that a crash leaves the old one whole. For nobody else to read: who knows the id can
+    /// pass for us.
     ///
     /// # Errors
     /// It cannot be written.
@@ -36,7 +41,14 @@ impl Kept {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         }
-        let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path));
-        written.map_err(|error| format!("{} cannot be written: {error}", path.display()))
+        let written = || {
+            // A leftover would keep its own mode.
+            drop(std::fs::remove_file(&new));
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&new, path)
+        };
+        written().map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 }

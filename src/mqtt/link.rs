@@ -13,21 +13,21 @@ use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use self::hearing::Echoes;
 use self::requests::Request;
 use super::canary::Canary;
 use super::failure::{Cause, Failure};
 use super::kept::Kept;
 use super::loss::{self, Losses};
 use super::subscriptions::Subscriptions;
+use super::version::Versions;
 use super::wire::{self, Asked, Ear, Granted, Polled, Version, Voice};
-use super::{Command, Config, Event, Message, Protocol, Session, Waiting};
+use super::{Command, Config, Event, Message, Session, Waiting};
 use super::{connect, report};
 use crate::clock::Clock;
 use crate::presence::{Link, Mono};
 use crate::telemetry::Telemetry;
 
-/// So many connections that the peer closed without a CONNACK, one after the other, and the other version is tried.
-const UNANSWERED: u32 = 2;
 /// How long the socket is left alone while the reader does not keep up.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -36,9 +36,7 @@ pub(super) struct LinkTask {
     clock: Clock,
     telemetry: Telemetry,
     voice: Voice,
-    version: Version,
-    /// Connections in a row that ended before CONNACK.
-    unanswered: u32,
+    versions: Versions,
     events: mpsc::UnboundedSender<Event>,
     waiting: Arc<Waiting>,
     /// Counts connections and their ends: acknowledgements of another epoch are dropped.
@@ -62,6 +60,10 @@ pub(super) struct LinkTask {
     tokens: usize,
     /// Publishes of ours at QoS 1 without a PUBACK.
     unacknowledged: usize,
+    /// How many of those the broker takes at a time.
+    window: usize,
+    /// Echoes that wait for the acknowledgement of what came before them.
+    echoes: Echoes,
     /// What did not fit into rumqttc's channel; nothing else is taken until it does.
     blocked: VecDeque<Request>,
     stopping: bool,
@@ -99,8 +101,12 @@ impl LinkTask {
             }
             valid
         });
-        let version = if config.protocol == Protocol::V311 { Version::V311 } else { Version::V5 };
-        let (voice, ear) = wire::new(&config, version);
+        if let Some(topic) = config.canary.take_if(|topic| topic.is_empty() || !rumqttc::mqttbytes::valid_topic(topic))
+        {
+            tracing::error!(topic, "Not a topic of MQTT; the bridge will not notice a broker that delivers nothing.");
+        }
+        let versions = Versions::new(config.protocol);
+        let (voice, ear) = wire::new(&config, versions.current);
         let (kept, is_kept) = remembered(&config, &telemetry);
         let canary = Canary::new(kept.id.clone(), is_kept, fastrand::u64(..), config.canary_every);
         let now = clock.now().mono;
@@ -108,8 +114,7 @@ impl LinkTask {
             config,
             telemetry,
             voice,
-            version,
-            unanswered: 0,
+            versions,
             events,
             waiting,
             epoch: 0,
@@ -125,6 +130,8 @@ impl LinkTask {
             deafened: false,
             tokens: 0,
             unacknowledged: 0,
+            window: 1,
+            echoes: Echoes::default(),
             blocked: VecDeque::new(),
             stopping: false,
             yielding: false,
@@ -221,7 +228,8 @@ impl LinkTask {
         alarm: &mut Alarm,
     ) -> Option<Result<Polled, Failure>> {
         // MQTT 3.1.1 has no receive maximum: while the reader does not keep up, nothing is read, and TCP says so to the broker.
-        let pause = self.version == Version::V311 && self.connected.is_some() && self.waiting.is_full_for(0);
+        let slow = self.versions.current == Version::V311 && self.waiting.is_full_for(0);
+        let pause = slow && self.connected.is_some() && !self.stopping;
         let mut poll = pin!(async {
             if pause {
                 tokio::time::sleep(BREATH).await;
@@ -238,11 +246,12 @@ impl LinkTask {
                 // that meets a loss here is dropped by rumqttc, which clears its channel of them.
                 biased;
                 command = commands.recv(), if free => match command? {
-                    Command::Ack(token) => self.request(Request::Ack(token)),
+                    Command::Ack(token) => self.acknowledge(token),
                     Command::Stop(_) if self.connected.is_none() => return None,
                     Command::Stop(farewell) => self.say_goodbye(farewell),
                 },
-                Some(message) = outbox.recv(), if free => self.request(Request::Publish(message)),
+                // A full window would stop rumqttc from taking anything, acknowledgements included.
+                Some(message) = outbox.recv(), if free && self.unacknowledged < self.window => self.request(Request::Publish(message)),
                 polled = &mut poll => return Some(polled),
                 () = &mut alarm.sleep, if alarm.at != Mono::MAX => {
                     alarm.at = Mono::MAX;
@@ -281,8 +290,8 @@ impl LinkTask {
 
     /// What the broker grants for this connection.
     fn heed(&mut self, granted: &Granted, ear: &mut Ear) {
-        // Under a receive maximum of 0, which MQTT forbids, rumqttc would not even subscribe.
-        ear.forget();
+        ear.begin(granted.window());
+        self.window = granted.window().into();
         let own = connect::keep_alive(&self.config);
         // 0 means never, but rumqttc would ping without a pause; and a longer one notices a dead connection later.
         if granted.keep_alive.is_some_and(|it| it == 0 || Duration::from_secs(it.into()) > own) {
@@ -304,6 +313,7 @@ impl LinkTask {
         self.epoch += 1;
         self.blocked.clear();
         (self.tokens, self.unacknowledged) = (0, 0);
+        self.echoes = Echoes::default();
         (self.yielding, self.parted) = (false, false);
         let lasted = self.connected.take().map(|since| self.clock.real().since(since));
         if lasted.is_some() {
@@ -324,14 +334,12 @@ impl LinkTask {
             self.telemetry.tell(&report::TakenOver { client_id: &self.config.client_id });
             self.telemetry.raise(report::taken_over(&self.config));
         }
-        if lasted.is_none() && self.speaks_otherwise(cause) {
-            self.version = self.version.other();
-            self.unanswered = 0;
-            let (broker, version) = (&self.config.name, self.version.name());
-            tracing::info!(broker, version, "The broker does not take this version of MQTT; trying the other.");
-            self.renew(ear);
-        }
-        verdict.wait
+        let change = if lasted.is_none() { self.versions.failed(cause) } else { None };
+        let Some(change) = change else { return verdict.wait };
+        let (broker, version) = (&self.config.name, self.versions.current.name());
+        tracing::info!(broker, version, "The broker does not take this version of MQTT; trying the other.");
+        self.renew(ear);
+        if change.first { Duration::ZERO } else { verdict.wait }
     }
 
     fn ask_for_less(&mut self, cause: Cause) {
@@ -348,17 +356,9 @@ impl LinkTask {
         }
     }
 
-    /// Whether the other version of MQTT is worth a try: the broker says so, or goes away when it sees our CONNECT.
-    fn speaks_otherwise(&mut self, cause: Cause) -> bool {
-        self.unanswered = if cause == Cause::PeerClosed { self.unanswered + 1 } else { 0 };
-        let never_answered = self.epoch == u64::from(self.unanswered); // every connection so far ended so
-        self.config.protocol == Protocol::Newest
-            && (cause == Cause::Unsupported || never_answered && self.unanswered >= UNANSWERED)
-    }
-
     /// A client without a past.
     fn renew(&mut self, ear: &mut Ear) {
-        let (voice, fresh) = wire::new(&self.config, self.version);
+        let (voice, fresh) = wire::new(&self.config, self.versions.current);
         self.voice = voice;
         *ear = fresh;
     }
@@ -371,20 +371,20 @@ impl LinkTask {
 
     fn up(&mut self, granted: &Granted) {
         self.epoch += 1;
-        self.unanswered = 0;
+        self.versions.worked();
         self.connected = Some(self.clock.real());
         self.heard = self.clock.now().mono;
         for name in report::ENDED_BY_A_CONNECTION {
             self.telemetry.end(name, Some(&self.config.name));
         }
-        let wanted = match (self.version, self.config.session) {
+        let wanted = match (self.versions.current, self.config.session) {
             (Version::V5, Session::Persistent { expiry }) => expiry,
             _ => Duration::ZERO,
         };
         let expiry = granted.session_expiry.map_or(wanted, |seconds| Duration::from_secs(seconds.into()));
         // Whoever was deaf when the connection ended has missed what the broker did not keep.
         let session_present = granted.session_present && !std::mem::take(&mut self.deafened);
-        let (broker, protocol) = (&self.config.address, self.version.name());
+        let (broker, protocol) = (&self.config.address, self.versions.current.name());
         tracing::info!(name = self.config.name, %broker, protocol, session_present, "MQTT connected.");
         self.tell(Event::Link(Link::Up { session_present, expiry }));
         self.unsubscribe_the_rest(granted.session_present);

@@ -123,6 +123,36 @@ mod tests {
         assert_eq!(losses.judge(Cause::TakenOver, SHORT, 0.0).wait.as_secs(), 30);
     }
 
+    /// Two bridges with one client id: whoever connects ends the other's connection. How often, in each ten minutes.
+    fn war(mut jitter: impl FnMut() -> f64) -> [u32; 2] {
+        let mut bridges = [Losses::default(), Losses::default()];
+        let mut due = [0_u64, 37]; // milliseconds
+        let mut connected: Option<(usize, u64)> = None;
+        let mut fought = [0; 2];
+        loop {
+            let next = usize::from(due[1] < due[0]);
+            let now = due[next];
+            let Some(window) = fought.get_mut(usize::try_from(now / 600_000).unwrap()) else { return fought };
+            due[next] = u64::MAX;
+            if let Some((other, since)) = connected.replace((next, now)) {
+                *window += 1;
+                let lasted = Duration::from_millis(now - since);
+                let verdict = bridges[other].judge(Cause::PeerClosed, Some(lasted), jitter());
+                due[other] = now + u64::try_from(verdict.wait.as_millis()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn fault_17_two_bridges_with_one_client_id_fight_fifteen_times_in_ten_minutes_and_twice_in_the_next() {
+        let mut random = fastrand::Rng::with_seed(17);
+        for _ in 0..500 {
+            let [first, second] = war(|| random.f64());
+            assert!(first <= 15 && second <= 2, "{first} and {second}");
+            assert!(first >= 3, "they fight at all");
+        }
+    }
+
     #[test]
     fn a_broker_that_accepts_and_drops_is_not_hammered() {
         let mut losses = Losses::default();

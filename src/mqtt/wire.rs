@@ -120,6 +120,14 @@ pub(super) fn new(config: &Config, version: Version) -> (Voice, Ear) {
     }
 }
 
+impl Granted {
+    /// Messages of ours at QoS 1 that may be on their way. Under a receive maximum of 0, which MQTT forbids, rumqttc would
+    /// not even subscribe.
+    pub(super) fn window(&self) -> u16 {
+        self.receive_maximum.map_or(IN_FLIGHT, |most| most.clamp(1, IN_FLIGHT))
+    }
+}
+
 impl Voice {
     pub(super) fn ack(&self, pkid: u16) -> bool {
         match self {
@@ -188,15 +196,20 @@ impl Ear {
         }
     }
 
-    /// A connection begins or ended: what belonged to another must not reach the next one.
+    /// A connection ended: what belonged to it must not reach the next one.
     pub(super) fn forget(&mut self) {
+        self.begin(IN_FLIGHT);
+    }
+
+    /// As [`Ear::forget`]; of ours, `window` may be in flight at QoS 1.
+    pub(super) fn begin(&mut self, window: u16) {
         match self {
             Ear::V5(ear) => {
-                ear.state = rumqttc::v5::MqttState::new(IN_FLIGHT, true);
+                ear.state = rumqttc::v5::MqttState::new(window, true);
                 ear.pending.clear();
             }
             Ear::V311(ear) => {
-                ear.state = rumqttc::MqttState::new(IN_FLIGHT, true);
+                ear.state = rumqttc::MqttState::new(window, true);
                 ear.pending.clear();
             }
         }

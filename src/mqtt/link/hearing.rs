@@ -1,5 +1,6 @@
 //! What comes in: messages, the answers to subscriptions, and the canary that tells whether there could be any.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::canary::Act;
@@ -9,6 +10,28 @@ use super::super::{AckToken, Event, Incoming, Message, report};
 use super::requests::Request;
 use super::{LinkTask, loss};
 use crate::presence::Link;
+
+/// Mosquitto has so many in flight unless told otherwise: more unacknowledged messages than these fill its window, and
+/// what follows them waits there.
+const WINDOW: usize = 20;
+
+/// Echoes of the canary and what came before them: acknowledgements go out in the order of arrival, these too.
+#[derive(Debug, Default)]
+pub(super) struct Echoes {
+    /// Messages at QoS 1 that were told, and acknowledged.
+    told: u64,
+    acknowledged: u64,
+    /// Packet ids, each behind so many told.
+    waiting: VecDeque<(u64, u16)>,
+}
+
+impl Echoes {
+    fn next(&mut self) -> Option<u16> {
+        let (behind, pkid) = *self.waiting.front()?;
+        (behind <= self.acknowledged).then(|| self.waiting.pop_front())?;
+        Some(pkid)
+    }
+}
 
 impl LinkTask {
     pub(super) fn publish(&mut self, heard: Heard) {
@@ -20,6 +43,7 @@ impl LinkTask {
             return self.telemetry.tell(&report::Dropped::QueueFull);
         }
         self.tokens += usize::from(token.is_some());
+        self.echoes.told += u64::from(token.is_some());
         self.tell(Event::Publish(Incoming {
             topic: heard.topic,
             payload: heard.payload,
@@ -32,10 +56,23 @@ impl LinkTask {
     fn echo(&mut self, heard: &Heard) {
         if let Some(pkid) = heard.pkid {
             self.tokens += 1;
-            self.request(Request::Ack(AckToken { epoch: self.epoch, pkid }));
+            self.echoes.waiting.push_back((self.echoes.told, pkid));
+            self.acknowledge_echoes();
         }
         let acts = self.canary.heard(self.clock.real(), &heard.payload);
         self.act(acts);
+    }
+
+    pub(super) fn acknowledge(&mut self, token: AckToken) {
+        self.echoes.acknowledged += u64::from(token.epoch == self.epoch);
+        self.request(Request::Ack(token));
+        self.acknowledge_echoes();
+    }
+
+    fn acknowledge_echoes(&mut self) {
+        while let Some(pkid) = self.echoes.next() {
+            self.request(Request::Ack(AckToken { epoch: self.epoch, pkid }));
+        }
     }
 
     /// Filters and canary, at every connection, and again while deaf.
@@ -102,7 +139,8 @@ impl LinkTask {
         for request in self.subscriptions.timeout(now) {
             self.request(Request::Subscribe(request));
         }
-        let acts = self.canary.timeout(now, self.tokens > 0, self.heard_real);
+        let full = self.tokens >= WINDOW.min(self.config.receive_maximum.max(1).into());
+        let acts = self.canary.timeout(now, full, self.heard_real);
         self.act(acts);
         if self.connected.is_some_and(|since| now.since(since) >= loss::AT_PEACE) && self.losses.peace() {
             self.telemetry.end(report::TAKEN_OVER, Some(&self.config.name));

@@ -74,7 +74,7 @@ impl LinkTask {
         let qos = if self.asked.qos1 { message.qos } else { Qos::AtMostOnce };
         let message = Message { retain: message.retain && self.asked.retains, qos, ..message.clone() };
         // rumqttc would end the connection for the one, and take the other for a full channel.
-        if self.version == Version::V5 && wire::size(&message) > self.largest {
+        if self.versions.current == Version::V5 && wire::size(&message) > self.largest {
             self.telemetry.tell(&report::Dropped::TooLarge { topic: &message.topic, largest: self.largest });
             return true;
         }

@@ -19,11 +19,13 @@ pub(in crate::mqtt) const NO_WILDCARDS: &str = "mqtt_no_wildcards";
 /// A message that we do not take ends every connection.
 pub(in crate::mqtt) const TOO_LARGE: &str = "mqtt_message_too_large";
 const CERTIFICATE: &str = "mqtt_certificate";
+const OWN_CERTIFICATE: &str = "mqtt_own_certificate";
 const TLS: &str = "mqtt_tls";
 const PROTOCOL: &str = "mqtt_protocol";
 
 /// Alarms that are over when a connection stands.
-pub(in crate::mqtt) const ENDED_BY_A_CONNECTION: [&str; 4] = [LOGIN_REFUSED, CERTIFICATE, TLS, PROTOCOL];
+pub(in crate::mqtt) const ENDED_BY_A_CONNECTION: [&str; 5] =
+    [LOGIN_REFUSED, CERTIFICATE, OWN_CERTIFICATE, TLS, PROTOCOL];
 
 fn alarm_of(config: &Config, name: &'static str, remedy: String) -> AlarmText {
     AlarmText { name, about: Some(config.name.clone()), remedy: remedy.into() }
@@ -38,6 +40,13 @@ pub(in crate::mqtt) fn alarm(config: &Config, cause: Cause) -> Option<AlarmText>
             format!("{at} refuses the login: check username and password of this broker, and the broker's user list"),
         ),
         Cause::Certificate(flaw) => (CERTIFICATE, format!("the certificate of {at} {}", certificate(flaw))),
+        Cause::OwnCertificate => (
+            OWN_CERTIFICATE,
+            format!(
+                "{at} does not take the bridge's own certificate, or wants one: check the client certificate and its key, \
+                 their end, and which authority the broker trusts"
+            ),
+        ),
         Cause::Tls => (
             TLS,
             format!(

@@ -109,6 +109,10 @@ fn cause(error: &ConnectionError) -> Cause {
     match error {
         ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => Cause::LoginRefused,
         ConnectionError::ConnectionRefused(RefusedProtocolVersion) => Cause::Unsupported,
+        // A broker of MQTT 5 alone may refuse in its own code.
+        ConnectionError::MqttState(StateError::Deserialization(Error::InvalidConnectReturnCode(0x84))) => {
+            Cause::Unsupported
+        }
         ConnectionError::MqttState(StateError::ConnectionAborted) => Cause::PeerClosed,
         ConnectionError::MqttState(StateError::Deserialization(Error::PayloadSizeLimitExceeded(_))) => Cause::TooLarge,
         ConnectionError::Io(error)
