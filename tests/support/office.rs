@@ -161,7 +161,7 @@ ttl = "5m"
 
     pub async fn see_within(&self, span: Duration, number: usize, what: &str) {
         let told = format!("p{number} is seen as {what}; so far {:?}", self.story(number));
-        within(span, &told, || async { self.seen(number) == what }).await;
+        within(span, &told, || async { self.story(number).last().is_some_and(|last| last == what) }).await;
     }
 
     /// Everything that a colleague who looks all the time has seen, in order.
