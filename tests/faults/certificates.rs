@@ -76,7 +76,7 @@ async fn refused(test: &str, trusted: &Ca, shown: &Identity, words: &[&str]) {
     bridge.stop().await;
 }
 
-/// Red: `tls::client_config` with a verifier that takes every date; the reason is told by `mqtt/report.rs`.
+/// Red: `connect::transport` takes TCP where TLS is configured; `failure.rs` does not tell these certificates from others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_13_a_certificate_that_expired_or_is_not_yet_valid_is_refused_and_said() {
     let ca = Ca::new("CA");
@@ -87,7 +87,7 @@ async fn fault_13_a_certificate_that_expired_or_is_not_yet_valid_is_refused_and_
     );
 }
 
-/// Red: `tls::client_config` trusts whatever it is shown, or `connect::place` loses the name.
+/// Red: as above.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_14_another_ca_another_name_and_a_certificate_that_vouches_for_itself_are_refused_and_said() {
     let (ca, other) = (Ca::new("CA"), Ca::new("another CA"));
@@ -102,7 +102,7 @@ async fn fault_14_another_ca_another_name_and_a_certificate_that_vouches_for_its
 
 /// Somebody in the place of the broker who speaks plain MQTT, and says yes to everything.
 ///
-/// Red: `connect::transport` falls back to TCP.
+/// Red: `connect::transport` takes TCP where TLS is configured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_13_14_nothing_is_ever_said_in_plain_text_where_tls_is_configured() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -128,7 +128,7 @@ async fn fault_13_14_nothing_is_ever_said_in_plain_text_where_tls_is_configured(
 
 /// The broker's operators change the CA of clients; the bridge's certificate follows on disk.
 ///
-/// Red: `connect::transport` reads the client certificate once, at the start.
+/// Red: `LinkTask::refresh` hands over what `connect::transport` read at the first attempt only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_16_a_client_certificate_that_is_changed_on_disk_is_taken_at_the_next_connection() {
     let (servers, old, new) = (Ca::new("servers"), Ca::new("old clients"), Ca::new("new clients"));

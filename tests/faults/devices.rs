@@ -9,8 +9,7 @@ use crate::support::{lines_of, until};
 
 /// With a last will, and without.
 ///
-/// Red: the word UNAVAILABLE means nothing to a rule (`rule.rs` drops `unknown`); for the other, a share without its lease
-/// (`board.rs`).
+/// Red: `rule.rs` does not know the words of `unknown`; for the other, `board.rs` lets a share live without its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_25_whose_phone_dies_off_hook_is_free_after_the_grace_or_when_the_lease_ends() {
     let Some(broker) = Mosquitto::start("fault_25", "").await else { return };

@@ -89,7 +89,7 @@ fn fault_26_a_phone_that_is_back_within_the_grace_was_never_away() {
 
 /// A device that begins anew says again what it said before: that is news, where a replay of the same is none.
 ///
-/// Red: a live message equal to the last one of its topic is taken for a replay (`core/messages.rs`).
+/// Red: `core/messages.rs` takes a replay for news.
 #[test]
 fn fault_27_a_phone_that_begins_anew_is_believed() {
     let mut rig = Rig::new();
@@ -120,7 +120,7 @@ fn fault_27_a_phone_that_begins_anew_is_believed() {
 
 /// Ends that devices name by clocks that are wrong by decades.
 ///
-/// Red: `board.rs` takes an end in the past for none, so that the share lives for its `ttl`.
+/// Red: `board.rs`, `say`: an end that has passed is none, so that the share lives for its `ttl`.
 #[test]
 fn fault_28_a_clock_of_1970_or_of_2036_keeps_nobody_busy_and_touches_nobody_else() {
     for wrong in [-56 * YEAR, -10 * YEAR, -86_400, -3_600, -1, 0] {

@@ -31,8 +31,7 @@ async fn with_passwords(test: &str) -> Option<Mosquitto> {
 
 /// The password is changed at the broker, and in the bridge's file some time later.
 ///
-/// Red: the session is not refreshed while the broker is away; `connect::cause` does not know a refused login; or
-/// `LinkTask::refresh` reads no password.
+/// Red: `LinkTask::refresh` hands over the password at the first attempt only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_11_12_a_login_that_is_refused_takes_nobody_from_a_call_and_heals_without_a_restart() {
     let Some(broker) = with_passwords("fault_11_12").await else { return };
@@ -64,7 +63,7 @@ async fn fault_11_12_a_login_that_is_refused_takes_nobody_from_a_call_and_heals_
 
 /// The right to hear is taken from a bridge that is connected, and given back.
 ///
-/// Red: `link::LinkTask::subscribed` does not read the codes of SUBACK.
+/// Red: `LinkTask::subscribed` does not look at what was refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_12_subscriptions_that_are_refused_are_told_and_granted_again_without_a_restart() {
     let Some(broker) = dynamic_security("fault_12").await else { return };

@@ -26,7 +26,7 @@ async fn end(broker: &mut Mosquitto) {
 
 /// Killed, and back with nothing of what it retained.
 ///
-/// Red: `link::LinkTask::up` does not subscribe; or `Policy::blind_hold` is 0.
+/// Red: `LinkTask::up` subscribes at the first connection only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_01_a_broker_killed_and_back_with_nothing_is_heard_again_and_nobody_is_cleared() {
     let Some(mut broker) = Mosquitto::start("fault_01 office", "").await else { return };
@@ -48,9 +48,28 @@ async fn fault_01_a_broker_killed_and_back_with_nothing_is_heard_again_and_nobod
     bridge.stop().await;
 }
 
+/// One phone alone, and its message was the last before the loss: it is as old as the gap, as others are.
+///
+/// Red, now: `LinkTask::poll` says when it heard, `Bridge` says later when it handled, and a share of that time is no part of
+/// the gap: it goes on for its `ttl`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "what was heard last before a loss is not let go at the end of blind_hold"]
+async fn fault_01_what_was_heard_last_before_the_broker_died_is_let_go_as_all_the_rest() {
+    let Some(mut broker) = Mosquitto::start("fault_01 last", "").await else { return };
+    let office = Office::new(1, 20).await;
+    let bridge = office.bridge(&plain(broker.port), "blind_hold = \"1m\"", &[]);
+    bridge.connected().await;
+    publish(broker.port, "phone/1", "INUSE", &["-r"]);
+    office.see(1, CALL).await;
+    broker.kill();
+    bridge.disconnected().await;
+    office.see(1, NOBODY).await; // at three seconds of life
+    bridge.stop().await;
+}
+
 /// Stopped in good order, and back with everything.
 ///
-/// Red: `link::LinkTask::up` does not subscribe and the session is clean; or `loss::FIRST_WAIT` is a minute.
+/// Red: `loss::FIRST_WAIT` is half a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_02_a_broker_restarted_in_good_order_is_back_in_five_seconds_and_costs_no_call() {
     let Some(mut broker) = that_keeps("fault_02").await else { return };
@@ -101,7 +120,7 @@ async fn fault_03_while_the_broker_is_frozen_people_stay_and_afterwards_they_are
 /// The broker lost its database while it was down: session and retained messages. Whoever is not confirmed is let go
 /// when the deafness allows no more, and not before.
 ///
-/// Red: `hearing.rs` ends no share at `ends_shares`; or it ends them when the replay is through.
+/// Red: in `hearing.rs`, `ends_shares` is `since`, or a thousand times `blind_hold` later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_19_of_a_lost_session_people_keep_what_they_had_until_they_are_said_again_or_blind_hold_ends() {
     let Some(mut broker) = that_keeps("fault_19").await else { return };

@@ -7,7 +7,7 @@ use crate::support::office::{CALL, NOBODY, Office, plain, publish, within};
 
 /// A replica that somebody started by copying the configuration.
 ///
-/// Red: `loss::Losses::is_taken_over` is never true: the war goes on, and nobody says why.
+/// Red: `loss::Losses::is_taken_over` is never true: the war goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_17_of_two_bridges_with_one_client_id_one_gives_way_and_the_other_keeps_people_right() {
     let Some(broker) = Mosquitto::start("fault_17 office", "").await else { return };
