@@ -4,7 +4,9 @@
 //! Order matters in one respect: a message is acknowledged after the core has handled it, never before, so that a
 //! message that arrives while the process dies is delivered again.
 
+mod announce;
 mod answers;
+pub mod discovery;
 mod links;
 mod lookup;
 pub mod metrics;
@@ -58,6 +60,8 @@ pub struct Parts {
     pub sources: Vec<Source>,
     /// Where to keep what must outlive the process; `None`: nowhere.
     pub state: Option<PathBuf>,
+    /// First levels of the topics on which everything announces itself to Home Assistant; `None`: nothing does.
+    pub home_assistant: Option<String>,
     /// The tenant; `None` decides, logs and publishes, but calls nobody.
     pub graph: Option<Graph>,
     /// How people are listed, and changes of that; `None`: who is listed now is listed for good.
@@ -73,6 +77,7 @@ pub struct Bridge {
     timer: Timer,
     telemetry: Telemetry,
     topic_prefix: String,
+    home_assistant: Option<String>,
     links: Vec<Link>,
     /// In the order of `links`.
     events: Vec<mqtt::Events>,
@@ -110,7 +115,8 @@ impl Bridge {
     /// Ready to run; nothing has been sent yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions } = parts;
+        let Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions, home_assistant } =
+            parts;
         let (section, news) = reload.unwrap_or_else(|| (PeopleSection::default(), mpsc::channel(1).1));
         let (now, policy) = (clock.now(), plan.policy.clone());
         let (links, events) = sources.into_iter().map(|source| Link::new(source, now.wall)).unzip();
@@ -120,6 +126,7 @@ impl Bridge {
             timer: clock.timer(),
             policy,
             topic_prefix,
+            home_assistant,
             links,
             events,
             turn: 0,

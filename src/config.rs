@@ -4,6 +4,7 @@
 mod admin;
 mod env;
 mod graph;
+mod home_assistant;
 mod mqtt;
 mod people;
 mod problem;
@@ -33,6 +34,8 @@ pub struct Config {
     pub sources: Vec<SourceSection>,
     /// First levels of our own topics.
     pub topic_prefix: String,
+    /// First levels of the topics on which everything announces itself to Home Assistant; `None`: nothing does.
+    pub home_assistant: Option<String>,
     /// Who, what, and by which rules.
     pub plan: Plan,
     /// What becomes of sessions when the bridge stops.
@@ -288,6 +291,7 @@ impl Config {
         let brokers = mqtt::read(&root, &context);
         let (policy, on_stop) = sections::presence(&root);
         let log = sections::log(&root);
+        let home_assistant = home_assistant::read(&root, brokers.sections.as_deref());
         let first = brokers.sections.as_ref().and_then(|sections| sections.first());
         let admin = admin::read(&root, &context, first.map_or("", |first| &first.client_id));
         let (people, listing) = people::read(&root, &context, |section| match (names, &graph) {
@@ -305,7 +309,8 @@ impl Config {
                 let mut plan = plan;
                 plan.tenants = vec![graph.tenant_id];
                 let (topic_prefix, state) = (brokers.prefix, Some(listing.state_dir.clone()));
-                Ok(Config { graph, sources, topic_prefix, plan, on_stop, log, people: listing, admin, state })
+                let people = listing;
+                Ok(Config { graph, sources, topic_prefix, home_assistant, plan, on_stop, log, people, admin, state })
             }
             _ => Err(Problems { file: file.to_owned(), problems }),
         }

@@ -24,6 +24,7 @@
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
+//! * `home_assistant`: what is announced there, by what was learnt from the real one (`tests/home_assistant/run`).
 //! * `figures`: measured and printed, never asserted.
 //! * `house`: which module may know which.
 //!
@@ -51,6 +52,8 @@ mod forecast;
 mod gate;
 #[cfg(feature = "sandbox")]
 mod graph;
+#[cfg(feature = "sandbox")]
+mod home_assistant;
 mod house;
 mod lifecycle;
 #[cfg(feature = "sandbox")]

@@ -57,6 +57,8 @@ pub(super) struct Link {
     /// Our retained topics whose content is out of date there. Bounded by the people there are.
     pub(super) unpublished: BTreeSet<Topic>,
     pub(super) deletions: Deletions,
+    /// What is left of one announcement.
+    pub(super) announcing: Vec<mqtt::Message>,
     /// To a message at the door: one at a time, since they are given once a second.
     pub(super) answer: Option<mqtt::Message>,
 }
@@ -74,6 +76,7 @@ impl Link {
             since: now,
             unpublished: BTreeSet::new(),
             deletions: Deletions::default(),
+            announcing: Vec::new(),
             answer: None,
         };
         (link, events)
@@ -87,7 +90,10 @@ impl Link {
     }
 
     fn has_something_to_say(&self) -> bool {
-        let waits = self.answer.is_some() || !self.unpublished.is_empty() || self.deletions.are_due();
+        let waits = self.answer.is_some()
+            || !self.unpublished.is_empty()
+            || !self.announcing.is_empty()
+            || self.deletions.are_due();
         waits && self.state != State::Down
     }
 }
@@ -105,6 +111,7 @@ impl Bridge {
         if state == State::Down {
             // Whether what was said last has arrived is not known.
             link.unpublished.clear();
+            link.announcing.clear();
             link.answer = None;
             link.deletions.forget_sent();
         }
@@ -116,6 +123,7 @@ impl Bridge {
             // The broker may have lost what it retained: say everything again.
             link.mark(Topic::Status);
             self.core.people().map(Topic::Person).for_each(|topic| link.mark(topic));
+            self.announce_all(place);
         }
         if changed {
             self.mark(Topic::Status);

@@ -60,19 +60,22 @@ impl Bridge {
             }
             self.readdress_alarms(old, label);
         }
+        let announced = self.announced();
+        self.signals = names(&plan);
         for id in news {
             self.keep_topics(id);
             self.mark(Topic::Person(id));
+            self.mark(Topic::Announcement(Some(id)));
         }
+        self.announce_signals(announced.as_ref());
         self.policy = plan.policy.clone();
-        self.signals = names(&plan);
         self.listing.section = section;
         self.keep();
     }
 
     /// Nobody goes by this name any more.
     fn delete_topics(&mut self, label: &str) {
-        let topics = topics_of(&self.topic_prefix, label);
+        let topics = topics_of(&self.topic_prefix, label, self.announced().as_ref());
         for link in self.links.iter_mut().filter(|link| link.own_topics) {
             topics.iter().cloned().for_each(|topic| link.deletions.add(topic));
         }
@@ -80,7 +83,7 @@ impl Bridge {
 
     /// Somebody goes by this name again.
     fn keep_topics(&mut self, person: PersonId) {
-        let topics = topics_of(&self.topic_prefix, &self.core.person(person).label);
+        let topics = topics_of(&self.topic_prefix, &self.core.person(person).label, self.announced().as_ref());
         for link in self.links.iter_mut().filter(|link| link.own_topics) {
             topics.iter().for_each(|topic| link.deletions.remove(topic));
         }

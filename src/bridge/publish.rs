@@ -12,6 +12,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use super::announce::Announced;
 use super::links::State;
 use super::{Bridge, words};
 use crate::mqtt;
@@ -29,6 +30,8 @@ const ENDS_APART: Duration = Duration::from_secs(1);
 pub(super) enum Topic {
     Status,
     Person(PersonId),
+    /// To Home Assistant: of a person, of the bridge where nobody is named.
+    Announcement(Option<PersonId>),
 }
 
 /// Topics to be deleted at a broker.
@@ -205,7 +208,11 @@ impl Bridge {
         if let Some(answer) = self.links.get_mut(place)?.answer.take() {
             return Some(answer);
         }
-        while let Some(topic) = self.links.get_mut(place)?.unpublished.pop_first() {
+        loop {
+            if let Some(next) = self.links.get_mut(place)?.announcing.pop() {
+                return Some(next);
+            }
+            let Some(topic) = self.links.get_mut(place)?.unpublished.pop_first() else { break };
             match topic {
                 Topic::Status => {
                     let topic = format!("{}/status/{}", self.topic_prefix, self.links.get(place)?.instance);
@@ -213,6 +220,10 @@ impl Bridge {
                 }
                 Topic::Person(person) if self.listing.unlisted.contains(&person) => {} // its topic is gone or another's
                 Topic::Person(person) => return Some(self.person(person)),
+                Topic::Announcement(of) => {
+                    let said = self.announcements(place, of);
+                    self.links.get_mut(place)?.announcing = said;
+                }
             }
         }
         let now = self.clock.now().mono;
@@ -243,8 +254,10 @@ pub(super) fn people(prefix: &str, label: &str) -> String {
 }
 
 /// All retained topics that a person of this name has.
-pub(super) fn topics_of(prefix: &str, label: &str) -> Vec<String> {
-    vec![people(prefix, label)]
+pub(super) fn topics_of(prefix: &str, label: &str, announced: Option<&Announced>) -> Vec<String> {
+    let mut topics = announced.map_or_else(Vec::new, |announced| announced.topics_of_person(prefix, label));
+    topics.push(people(prefix, label));
+    topics
 }
 
 /// The last will: what the broker says of us when we are gone without a word. And the farewell.

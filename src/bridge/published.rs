@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
+use super::announce::Announced;
 use super::{Bridge, publish};
 use crate::presence::Mono;
 use crate::telemetry::{Event, Telemetry};
@@ -41,6 +42,9 @@ struct SavedSource {
     prefix: String,
     /// Names of people who may have topics.
     labels: BTreeSet<Box<str>>,
+    /// What else they have topics for.
+    #[serde(default)]
+    announced: Option<Announced>,
     /// Topics that were to be deleted, and perhaps are.
     gone: Vec<String>,
 }
@@ -143,17 +147,21 @@ impl Bridge {
     /// What was retained by the last process and is nobody's any more is to be deleted.
     pub(super) fn recall_published(&mut self) {
         let saved = self.kept.load();
-        let labels = self.labels();
+        let (labels, announced) = (self.labels(), self.announced());
         for link in &mut self.links {
             let ours = |before: &&SavedSource| before.client_id == link.instance;
             let Some(before) = saved.sources.get(&link.name).filter(ours) else { continue };
-            let is_kept = |label: &str| link.own_topics && labels.contains(label) && before.prefix == self.topic_prefix;
-            let gone = before.labels.iter().filter(|label| !is_kept(label));
-            let mut topics: BTreeSet<String> =
-                gone.flat_map(|label| publish::topics_of(&before.prefix, label)).chain(before.gone.clone()).collect();
-            for label in labels.iter().filter(|_| link.own_topics) {
-                publish::topics_of(&self.topic_prefix, label).iter().for_each(|topic| {
-                    topics.remove(topic);
+            let same = link.own_topics && before.prefix == self.topic_prefix && before.announced == announced;
+            let gone = before.labels.iter().filter(|label| !(same && labels.contains(*label)));
+            let mut topics: BTreeSet<String> = before.gone.iter().cloned().collect();
+            let then = before.announced.as_ref();
+            topics.extend(gone.flat_map(|label| publish::topics_of(&before.prefix, label, then)));
+            topics.extend(then.into_iter().flat_map(|then| then.topics_of_bridge(&before.prefix, &link.instance)));
+            if link.own_topics {
+                let of = |label| publish::topics_of(&self.topic_prefix, label, announced.as_ref());
+                let bridge = announced.iter().flat_map(|now| now.topics_of_bridge(&self.topic_prefix, &link.instance));
+                labels.iter().flat_map(|label| of(label)).chain(bridge).for_each(|topic| {
+                    topics.remove(&topic);
                 });
             }
             topics.into_iter().for_each(|topic| link.deletions.add(topic));
@@ -169,11 +177,12 @@ impl Bridge {
 
     /// Who has topics where is another than what the file says.
     pub(super) fn keep(&mut self) {
-        let labels = self.labels();
+        let (labels, announced) = (self.labels(), self.announced());
         let of = |link: &super::links::Link| SavedSource {
             client_id: link.instance.clone(),
             prefix: self.topic_prefix.clone(),
             labels: if link.own_topics { labels.clone() } else { BTreeSet::new() },
+            announced: announced.clone().filter(|_| link.own_topics),
             gone: link.deletions.topics().map(str::to_owned).collect(),
         };
         let sources = self.links.iter().map(|link| (link.name.clone(), of(link))).collect();

@@ -43,7 +43,7 @@ pub struct Source {
     people: PeopleSection,
     /// By broker.
     filters: Vec<Vec<String>>,
-    fixed: [(&'static str, String); 5],
+    fixed: [(&'static str, String); 6],
 }
 
 impl Source {
@@ -74,10 +74,11 @@ fn filters(config: &Config) -> Vec<Vec<String>> {
 }
 
 /// What needs a restart. Secrets have no words here, and need none: they are read at each use.
-fn fixed(config: &Config) -> [(&'static str, String); 5] {
+fn fixed(config: &Config) -> [(&'static str, String); 6] {
     [
         ("[graph]", format!("{:?}", config.graph)),
         ("[mqtt], [[source]]", format!("{:?} {}", config.sources, config.topic_prefix)),
+        ("[home_assistant]", format!("{:?}", config.home_assistant)),
         ("[admin]", format!("{:?}", config.admin)),
         ("[log]", format!("{:?}", config.log)),
         ("presence.on_stop", format!("{:?}", config.on_stop)),

@@ -120,14 +120,25 @@ pub fn connect(
         });
     }
     let plan = Arc::new(config.plan);
-    let (topic_prefix, state) = (config.topic_prefix, config.state);
+    let (topic_prefix, state, home_assistant) = (config.topic_prefix, config.state, config.home_assistant);
     let admin = admin::Config { listen: config.admin.listen, sockets: config.admin.sockets };
     let questions = admin::start(&admin, &telemetry);
     let reload = source.map(|(source, hangups)| {
         let people = source.people().clone();
         (people, reload::start(source, graph.clone(), clock.clone(), telemetry.clone(), hangups))
     });
-    Ok(Bridge::new(Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions }))
+    Ok(Bridge::new(Parts {
+        clock,
+        telemetry,
+        plan,
+        topic_prefix,
+        sources,
+        state,
+        home_assistant,
+        graph,
+        reload,
+        questions,
+    }))
 }
 
 /// SIGHUP: look for changes now.
