@@ -1,6 +1,7 @@
 //! The MQTT adapter against Debian's mosquitto.
 
 mod canary;
+mod contract;
 mod filters;
 mod goodbye;
 mod grants;

@@ -14,6 +14,10 @@ pub mod live;
 pub mod mosquitto;
 #[cfg(feature = "sandbox")]
 pub mod netns;
+#[cfg(feature = "sandbox")]
+pub mod office;
+#[cfg(feature = "sandbox")]
+pub mod pki;
 pub mod plan;
 #[cfg(feature = "sandbox")]
 pub mod proxy;
