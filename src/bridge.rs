@@ -209,7 +209,11 @@ impl Bridge {
             return self.telemetry.tell(&tell(Err(Reason::NoRule))); // there is no door at this broker
         }
         let publish = Publish { topic, payload: &incoming.payload, retain: incoming.retain, expiry: incoming.expiry };
-        let handled = self.core.handle_publish(self.clock.now(), links::source_id(place), &publish);
+        let now = self.clock.now();
+        if let Some(link) = self.links.get_mut(place) {
+            link.heard = now.mono;
+        }
+        let handled = self.core.handle_publish(now, links::source_id(place), &publish);
         let (mut refused, mut renewed) = (None, None);
         for step in handled.steps {
             if step.result == Err(Reason::NoRule) && answers::is_answer(&self.topic_prefix, topic) {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use super::publish::{Deletions, Topic};
 use super::{Bridge, words};
 use crate::mqtt;
-use crate::presence::{self, Now, SourceId, Timestamp};
+use crate::presence::{self, Mono, Now, SourceId, Timestamp};
 
 /// One broker, as the loop is given it.
 pub struct Source {
@@ -54,6 +54,8 @@ pub(super) struct Link {
     pub(super) handle: mqtt::Handle,
     pub(super) state: State,
     pub(super) since: Timestamp,
+    /// When a message of its was handled last.
+    pub(super) heard: Mono,
     /// Our retained topics whose content is out of date there. Bounded by the people there are.
     pub(super) unpublished: BTreeSet<Topic>,
     pub(super) deletions: Deletions,
@@ -74,6 +76,7 @@ impl Link {
             handle,
             state: State::Down,
             since: now,
+            heard: Mono::ZERO,
             unpublished: BTreeSet::new(),
             deletions: Deletions::default(),
             announcing: Vec::new(),
@@ -101,8 +104,14 @@ impl Link {
 impl Bridge {
     /// The link to a broker changed.
     pub(super) fn linked(&mut self, place: usize, event: presence::Link, now: Now) {
-        self.core.handle_link(now, source_id(place), event);
         let Some(link) = self.links.get_mut(place) else { return };
+        let event = match event {
+            // The link knows when it read the last message; the core has counted it from when it was handled, a little later,
+            // and nothing that it knows may be younger than the gap.
+            presence::Link::Deaf { since } => presence::Link::Deaf { since: since.max(link.heard) },
+            event => event,
+        };
+        self.core.handle_link(now, source_id(place), event);
         let (state, since) = match event {
             presence::Link::Down => (State::Down, now.wall),
             presence::Link::Up { .. } | presence::Link::Replayed => (State::Up, now.wall),

@@ -12,7 +12,7 @@ use super::action::SourceId;
 use super::memory::{Memory, TopicKey};
 use super::now::{Deadline, Mono, Now, Timestamp};
 use super::plan::{RuleId, SignalId};
-use super::rule::{DEFAULT_TTL, Effect, Reason, Say};
+use super::rule::{DEFAULT_TTL, Effect, LONGEST_TTL, Reason, Say};
 
 /// As many shares as one person may have: far more than devices on a desk, few enough to read at every event.
 pub const MAX_SHARES: usize = 64;
@@ -287,7 +287,7 @@ impl Share {
                 // An end that this very message gives counts also where it has passed: a meeting that was over before it was
                 // heard of. Of what an earlier one gave, only what is to come.
                 self.until = effect.until.or(self.until.filter(|&until| until > now.wall));
-                self.on_until = self.end(lease);
+                self.on_until = self.end(now, lease);
             }
             Say::Off => {
                 let held = if now.mono >= self.on_from { now.mono + effect.hold } else { now.mono };
@@ -318,7 +318,7 @@ impl Share {
             // An end that has passed ends it. No end known any more: the lease counts again, but not for what was over.
             if until.is_some() || !ended {
                 self.until = until;
-                self.on_until = self.end(self.lease);
+                self.on_until = self.end(now, self.lease);
             }
         } else {
             if self.said == Say::On {
@@ -336,9 +336,9 @@ impl Share {
         if self.on_until.reached(now) { OVER } else { self.on_until.at_latest(end) }
     }
 
-    /// A known end replaces the lease.
-    fn end(&self, lease: Deadline) -> Deadline {
-        self.until.map_or(lease, |wall| Deadline { mono: Mono::MAX, wall })
+    /// A known end replaces the lease. It lasts no longer than any lease may: the clock that named it can be wrong by years.
+    fn end(&self, now: Now, lease: Deadline) -> Deadline {
+        self.until.map_or(lease, |wall| Deadline { mono: now.mono + LONGEST_TTL, wall })
     }
 }
 

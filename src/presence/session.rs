@@ -147,6 +147,8 @@ pub(super) struct Circumstances {
     pub(super) stirred: Mono,
     /// Nobody is newly set before: the broker has not yet said again what it knows.
     pub(super) hearsay_until: Option<Mono>,
+    /// Nothing changes before: a backlog is coming in, and what is wanted may be old.
+    pub(super) backlog_until: Option<Mono>,
     /// The known end of what is wanted, where the expiration is to follow it.
     pub(super) end: Option<Mono>,
     /// Somebody asked for the end of it, so that no fall is put off: a stop, a pause, a list without the person.
@@ -325,7 +327,9 @@ impl Session {
                 return Need::Rest(wait.until.min(self.expires()));
             }
             let falls = self.falls();
-            if let Some(until) = around.hearsay_until.filter(|_| self.wanted.is_some())
+            let hearsay_until = around.hearsay_until.filter(|_| self.wanted.is_some());
+            let backlog_until = around.backlog_until.filter(|_| !around.at_once);
+            if let Some(until) = hearsay_until.max(backlog_until)
                 && now < until
             {
                 return Need::Rest(until.min(self.expires()));

@@ -120,6 +120,30 @@ fn nobody_is_newly_set_from_hearsay_before_the_replay_is_through() {
 }
 
 #[test]
+fn fault_20_what_a_backlog_says_first_is_not_shown_before_it_is_through() {
+    let mut rig = Rig::new();
+    rig.publish(PHONE, "INUSE").unwrap();
+    rig.drive(30);
+    rig.calls.clear();
+    rig.link(DOWN);
+    rig.drive(120);
+    rig.link(Link::Up { session_present: true, expiry: Duration::from_secs(300) });
+    for (phone, other) in [("NOT_INUSE", "off"), ("INUSE", "on")] {
+        rig.publish(PHONE, phone).unwrap();
+        rig.publish("ha/bob/state", other).unwrap();
+        rig.drive(2);
+    }
+    rig.called(&[]);
+    rig.link(Link::Replayed);
+    rig.drive(1);
+    rig.sees("alice", CALL);
+    assert_eq!(rig.calls.len(), 1, "bob's: {:?}", rig.calls);
+    rig.publish(PHONE, "NOT_INUSE").unwrap();
+    rig.drive(1);
+    rig.sees("alice", NOBODY); // and from now on at once
+}
+
+#[test]
 fn what_is_heard_before_the_replay_is_through_counts_at_once() {
     let mut rig = Rig::new();
     rig.link(DOWN);

@@ -176,11 +176,13 @@ pub(super) fn circumstances(
         let source = sources.get(usize::from(share.source.0))?;
         source.hearsay(share.heard())
     });
+    let backlog_until = sources.iter().filter_map(|source| source.unsettled(person.stirred)).max();
     Circumstances {
         seed: person.seed,
         refresh_from: if plan.policy.replicas { REFRESH_FROM_WITH_REPLICAS } else { REFRESH_FROM },
         stirred: person.stirred,
         hearsay_until,
+        backlog_until,
         end: known_end(plan, deafness, person, now).map(|end| now.mono + end.since(now.wall)),
         at_once: false,
     }

@@ -42,6 +42,13 @@ impl Source {
         let until = self.replayed_by.or(self.awaited_until)?;
         Some(until.max(gap.since))
     }
+
+    /// Until when a person who was stirred last at `stirred` is left as they are: what comes now may be old, and the newest of
+    /// it may not have come yet. A broker that kept the oldest thousand messages says the last state of each topic behind them.
+    pub(super) fn unsettled(&self, stirred: Mono) -> Option<Mono> {
+        let by = self.replayed_by.filter(|_| self.backlog.is_some())?;
+        (stirred >= by - REPLAY).then_some(by)
+    }
 }
 
 impl Core {
