@@ -14,8 +14,14 @@ mod wire;
 
 use std::path::Path;
 use std::process::Child;
+use std::time::Duration;
 
+use presence_bridge::clock::Clock;
+use presence_bridge::mqtt::{self, Address, Event};
+use presence_bridge::presence::Link;
 use presence_bridge::sandbox::broker::Broker;
+use presence_bridge::secret::SecretSource;
+use presence_bridge::telemetry::Telemetry;
 
 use self::contract::answers_of_both;
 use self::wire::Access;
@@ -58,4 +64,20 @@ async fn the_embedded_broker_does_what_we_rely_on() {
     let found = answers_of_both(|version| Access { port: broker.port(), version, login: None }, None).await;
     expect("the embedded broker", &found, include_str!("brokers/embedded.txt"));
     broker.stop().await;
+}
+
+/// Our own link, as it comes: it finds out which MQTT the broker speaks, subscribes, and hears itself.
+async fn hears_itself(port: u16) {
+    let address = Address::Tcp { host: "127.0.0.1".into(), port };
+    let config = mqtt::Config {
+        username: Some("bridge".into()),
+        password: Some(SecretSource::Value("secret".to_owned().into())),
+        filters: vec!["pbx/+/state".into(), "devices/#".into()],
+        canary: Some("presence-bridge/canary/link".into()),
+        ..mqtt::Config::new(address, "link")
+    };
+    let (handle, mut events) = mqtt::start(config, Clock::live(), Telemetry::new(Clock::live())).unwrap();
+    let heard = async { while !matches!(events.next().await, Some(Event::Link(Link::Replayed))) {} };
+    tokio::time::timeout(Duration::from_secs(20), heard).await.expect("the canary comes back");
+    handle.stop(None).await;
 }

@@ -136,10 +136,12 @@ pub(super) fn is_level(text: &str) -> bool {
     (1..=64).contains(&text.chars().count()) && !text.contains(['/', '+', '#']) && !text.chars().any(char::is_control)
 }
 
-/// Two bridges on one broker must not share it; the same bridge must keep it.
+/// Two bridges on one broker must not share it; the same bridge must keep it. No dots: it is a level of topics, and brokers
+/// that are not only MQTT's read a dot in a topic as a slash (RabbitMQ) or end the connection over it (NATS).
 pub(super) fn default_client_id() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '.').take(40).collect();
+    let host = host.replace('.', "-");
+    let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     format!("presence-bridge-{host}")
 }
 

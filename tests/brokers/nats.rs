@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::contract::answers;
 use super::wire::{Access, Client, Connect, Version};
-use super::{Server, expect};
+use super::{Server, expect, hears_itself};
 use crate::support::mosquitto::{free_port, program};
 use crate::support::skipped;
 
@@ -70,6 +70,7 @@ async fn nats_answers_so() {
     let Some(broker) = start("NATS' answers").await else { return };
     let new = Client::connect(&broker.access(Version::V5), &Connect::new("five")).await.map(|(_, welcome)| welcome);
     expect("NATS, 5", &format!("{new:?}"), r#"Err("CONNACK 0x01")"#);
+    hears_itself(broker.port).await;
     let found = answers(&broker.access(Version::V311), Some("secret/a")).await;
     expect("NATS", &found, include_str!("nats.txt"));
 }

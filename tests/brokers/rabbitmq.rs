@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::contract::answers;
 use super::wire::{Access, Client, Connect, Version};
-use super::{Server, expect};
+use super::{Server, expect, hears_itself};
 use crate::support::mosquitto::free_port;
 use crate::support::skipped;
 
@@ -111,6 +111,7 @@ async fn rabbitmq_answers_so() {
     let Some(broker) = start("RabbitMQ's answers").await else { return };
     let new = Client::connect(&broker.access(Version::V5), &Connect::new("five")).await.map(|(_, welcome)| welcome);
     expect("RabbitMQ, 5", &format!("{new:?}"), r#"Err("closed")"#);
+    hears_itself(broker.port).await;
     let found = answers(&broker.access(Version::V311), Some("secret/a")).await;
     expect("RabbitMQ", &found, include_str!("rabbitmq.txt"));
     rights(&Access { login: Some(("office", "secret")), ..broker.access(Version::V311) }).await;

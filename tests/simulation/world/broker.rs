@@ -38,12 +38,13 @@ impl World {
         let person = self.office.leads_to[message.subject];
         self.note(|| format!("p{person} {topic} {} retain={retain}", message.payload));
         self.last_heard = self.mono;
-        let now = self.mono;
+        let (now, listed) = (self.mono, self.people[person].listed);
         let truth = self.truth(message.subject, message.kind);
         truth.lost |= message.number < truth.heard; // an older word came last, and is believed
-        if message.number > truth.heard {
+        if message.number > truth.heard || listed && truth.forgotten {
             truth.heard_at = now;
         }
+        truth.forgotten &= !listed;
         truth.heard = message.number;
         if self.people[person].listed {
             self.oracle.deliver(Delivery {

@@ -204,6 +204,9 @@ impl World {
         self.note(|| format!(" p{person} listed: {listed}"));
         if !listed {
             self.people[person].paused_until = 0;
+            for subject in (0..self.people.len()).filter(|&subject| self.office.leads_to[subject] == person) {
+                self.people[subject].truth.values_mut().for_each(|truth| truth.forgotten = true);
+            }
         }
         self.people[person].failed = None; // who leaves the list is forgiven
         self.office.listed[person] = listed;

@@ -63,13 +63,15 @@ pub(super) struct Truth {
     pub(super) sent: u64,
     pub(super) heard: u64,
     pub(super) heard_at: u64,
+    /// Whoever it is about left the list since: the next time that it is said to somebody listed is the first.
+    pub(super) forgotten: bool,
     /// The last message never reached the broker, or an older one was heard after it.
     pub(super) lost: bool,
 }
 
 impl Truth {
     pub(super) fn new() -> Truth {
-        Truth { on: false, until: None, ended: START, sent: 0, heard: 0, heard_at: 0, lost: false }
+        Truth { on: false, until: None, ended: START, sent: 0, heard: 0, heard_at: 0, forgotten: false, lost: false }
     }
 }
 
