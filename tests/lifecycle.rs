@@ -124,6 +124,20 @@ fn a_call_that_is_out_when_ownership_goes_may_still_land() {
     rig.sees("alice", NOBODY);
 }
 
+#[test]
+fn what_another_replica_sent_before_a_restart_of_ours_is_settled_when_the_partition_comes_back() {
+    let mut rig = Rig::new();
+    rig.publish("pbx/devstate/PJSIP/1001", "INUSE").unwrap();
+    rig.drive(1);
+    rig.restart(Duration::from_secs(1_200), Restart { same_boot: false, clean: true }); // too long to be set again
+    own(&mut rig, "alice", None);
+    rig.calls.clear();
+    own(&mut rig, "alice", Some(Mono::MAX));
+    rig.drive(60);
+    // Once now, and once more when nothing of the other can land any more. By simulation seed 1795614629002.
+    rig.called(&["alice clear", "alice clear"]);
+}
+
 /// Expiration of what is held for `label`, seconds.
 fn span(rig: &Rig, label: &str) -> u64 {
     match rig.core.view(rig.id(label)).held() {
