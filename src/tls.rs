@@ -1,5 +1,6 @@
 //! The only builder of TLS configurations, for MQTT and for Graph alike: rustls with ring, TLS 1.2 and 1.3.
 
+pub(crate) mod der;
 mod seen;
 
 use std::path::Path;

@@ -18,6 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::presence::Timestamp;
+use crate::tls::der::{element, time};
 
 /// Short, as Entra asks; each is used once, at once.
 const LIFE: Duration = Duration::from_secs(5 * 60);
@@ -100,31 +101,6 @@ fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     let (_, _, second) = element(validity)?;
     let (kind, text, _) = element(second)?;
     (tag == SEQUENCE).then_some(())?;
-    time(kind, std::str::from_utf8(text).ok()?)
-}
-
-/// One DER element: its tag, its content, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(first);
-    if first & 0x80 != 0 {
-        let digits = rest.get(..usize::from(first & 0x7f).min(8))?;
-        length = digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit));
-        rest = &rest[digits.len()..];
-    }
-    Some((tag, rest.get(..length)?, rest.get(length..)?))
-}
-
-/// `UTCTime` has two digits of the year, from 1950 on; `GeneralizedTime` four.
-fn time(kind: u8, text: &str) -> Option<Timestamp> {
-    let text = match kind {
-        0x17 if text >= "50" => format!("19{text}"),
-        0x17 => format!("20{text}"),
-        0x18 => text.to_owned(),
-        _ => return None,
-    };
-    let at = jiff::civil::DateTime::strptime("%Y%m%d%H%M%SZ", &text).ok()?;
-    let at = jiff::tz::Offset::UTC.to_timestamp(at).ok()?;
-    Some(Timestamp::from_millis(at.as_millisecond()))
+    let seconds = time(kind, std::str::from_utf8(text).ok()?)?;
+    Some(Timestamp::from_millis(seconds * 1000))
 }

@@ -244,8 +244,7 @@ impl Session {
         !self.held.content().map_or(self.wanted.is_some(), |held| rank(self.wanted) > rank(held))
     }
 
-    /// Whether anything was wanted within the longest expiration, as far as this process knows, or is held, as far as the one
-    /// before it knew: an owner before us may have set it.
+    /// Whether anything was wanted within the longest expiration, or may be held: an owner before us may have set it.
     pub(super) fn may_hold(&self, now: Mono) -> bool {
         self.held != Held::Nothing
             || self.wanted.is_some()

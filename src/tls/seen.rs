@@ -8,6 +8,8 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
+use super::der::{element, time};
+
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
@@ -99,29 +101,4 @@ fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         bytes = rest;
         Some((tag, content))
     })
-}
-
-/// One DER element: its tag, its content, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(first);
-    if first & 0x80 != 0 {
-        let digits = rest.get(..usize::from(first & 0x7f).min(8))?;
-        length = digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit));
-        rest = &rest[digits.len()..];
-    }
-    Some((tag, rest.get(..length)?, rest.get(length..)?))
-}
-
-/// `UTCTime` has two digits of the year, from 1950 on; `GeneralizedTime` four.
-fn time(kind: u8, text: &str) -> Option<i64> {
-    let text = match kind {
-        0x17 if text >= "50" => format!("19{text}"),
-        0x17 => format!("20{text}"),
-        0x18 => text.to_owned(),
-        _ => return None,
-    };
-    let at = jiff::civil::DateTime::strptime("%Y%m%d%H%M%SZ", &text).ok()?;
-    Some(jiff::tz::Offset::UTC.to_timestamp(at).ok()?.as_second())
 }

@@ -78,6 +78,8 @@ keep_alive = "5s"
 [admin]
 listen = "off"
 socket = "admin.sock"
+[state]
+dir = "state"
 [users]
 {users}
 [devices]
