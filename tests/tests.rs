@@ -23,6 +23,7 @@
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
+//! * `deploy`: what is shipped to be installed.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `home_assistant`: what is announced there, by what was learnt from the real one (`tests/home_assistant/run`).
@@ -43,6 +44,8 @@ mod binary;
 mod brokers;
 #[cfg(feature = "sandbox")]
 mod configuration;
+#[cfg(feature = "sandbox")]
+mod deploy;
 #[cfg(feature = "sandbox")]
 mod doctor;
 mod faults;
