@@ -15,7 +15,7 @@ pub mod demo;
 pub mod doctor;
 mod hints;
 pub mod init;
-mod logs;
+pub mod logs;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

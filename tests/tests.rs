@@ -23,7 +23,7 @@
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
-//! * `deploy`: what is shipped to be installed.
+//! * `deploy`, `security`: what is shipped to be installed; each control that SECURITY.md names.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `home_assistant`: what is announced there, by what was learnt from the real one (`tests/home_assistant/run`).
@@ -78,6 +78,8 @@ mod rush;
 mod sandbox;
 #[cfg(feature = "sandbox")]
 mod scenarios;
+#[cfg(feature = "sandbox")]
+mod security;
 mod simulation;
 mod small_worlds;
 #[cfg(feature = "sandbox")]
