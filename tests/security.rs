@@ -4,7 +4,7 @@ mod logs;
 mod supply;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use presence_bridge::presence::Presence;
 use proptest::prelude::*;
@@ -14,6 +14,16 @@ use crate::support::rig::Rig;
 use crate::support::{skipped, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_presence-bridge");
+
+/// A program under test, which ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -130,12 +140,11 @@ async fn nothing_listens_beyond_loopback_by_default() {
     std::fs::write(&path, text).unwrap();
     let mut child = Command::new(PROGRAM);
     child.args(["run", "-c"]).arg(&path).env("STATE_DIRECTORY", dir.path()).env("RUNTIME_DIRECTORY", dir.path());
-    let mut child = child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let log = crate::support::lines_of(child.stderr.take().unwrap());
+    let mut child = Ended(child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let log = crate::support::lines_of(child.0.stderr.take().unwrap());
     until("it subscribes", || log.lock().unwrap().contains("MQTT subscribed.")).await;
-    let found = listeners(child.id());
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let found = listeners(child.0.id());
+    drop(child);
     assert_eq!(found.len(), 1, "the probes: {found:?}\n{}", log.lock().unwrap());
     assert!(found[0].starts_with("0100007F:"), "127.0.0.1: {found:?}");
     let sample = read("config/bridge.toml");
@@ -199,7 +208,7 @@ async fn who_is_somebody_elses_phone_is_nobody_by_either_version_of_mqtt() {
     });
     let Some(broker) = broker.await else { return };
     let port = broker.port.to_string();
-    let mut bridge = Command::new(program("mosquitto_sub").unwrap())
+    let bridge = Command::new(program("mosquitto_sub").unwrap())
         .args([
             "-p",
             &port,
@@ -218,7 +227,8 @@ async fn who_is_somebody_elses_phone_is_nobody_by_either_version_of_mqtt() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let heard = crate::support::lines_of(bridge.stdout.take().unwrap());
+    let mut bridge = Ended(bridge);
+    let heard = crate::support::lines_of(bridge.0.stdout.take().unwrap());
     let publish = |version: &str, user: &str, topic: &str, payload: &str| {
         let mut command = Command::new(program("mosquitto_pub").unwrap());
         command.args(["-V", version, "-p", &port, "-u", user, "-P", "secret", "-q", "1", "-t", topic, "-m", payload]);
@@ -246,8 +256,7 @@ async fn who_is_somebody_elses_phone_is_nobody_by_either_version_of_mqtt() {
     publish("5", "phone1", "devices/phone1/large", &"x".repeat(65_537));
     assert!(publish("311", "phone1", "devices/phone1/last", "mine"));
     until("what is its own arrives", || heard.lock().unwrap().contains("devices/phone1/last mine")).await;
-    bridge.kill().unwrap();
-    bridge.wait().unwrap();
+    drop(bridge);
     let heard = heard.lock().unwrap().clone();
     assert!(!heard.contains("devices/phone1/large"), "the limit of 64 KiB");
     // Dots are nothing to MQTT: what looks like a way out of its own topics is one of them.

@@ -161,6 +161,43 @@ async fn mosquitto_with_the_files_of_compose_lets_the_bridge_in_and_nobody_witho
 }
 
 #[test]
+fn no_zone_data_is_looked_for_on_a_system_that_has_none() {
+    let manifest = read("Cargo.toml");
+    let jiff = manifest.lines().find(|line| line.starts_with("jiff = ")).unwrap();
+    assert!(jiff.contains("default-features = false"), "{jiff}");
+    for feature in ["tz-system", "tzdb-zoneinfo", "tzdb-concatenated", "tzdb-bundle-platform"] {
+        assert!(!jiff.contains(feature), "the image would need /usr/share/zoneinfo: {jiff}");
+    }
+}
+
+/// Files from outside of `src` that are compiled in, as paths from the top directory.
+fn compiled_in(dir: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            compiled_in(&path, found);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (at, _) in text.match_indices("include_str!(") {
+            let named = text[at..].split('"').nth(1).unwrap();
+            found.extend(named.starts_with("../").then(|| named.trim_start_matches("../").to_owned()));
+        }
+    }
+}
+
+#[test]
+fn what_is_compiled_in_is_sent_to_the_build_of_the_image() {
+    let (ignored, mut found) = (read("deploy/container/Dockerfile.dockerignore"), Vec::new());
+    compiled_in(&file("src"), &mut found);
+    assert!(!found.is_empty(), "config/demo.toml, for one");
+    for path in found {
+        let first = path.split('/').next().unwrap();
+        assert!(ignored.lines().any(|line| line == format!("!{first}")), "{path}");
+    }
+}
+
+#[test]
 fn the_image_is_of_nobody_and_compose_takes_all_rights_away() {
     let dockerfile = read("deploy/container/Dockerfile");
     let last = dockerfile.rsplit("\nFROM ").next().unwrap();

@@ -6,7 +6,7 @@ use presence_bridge::cli::logs::guard::{LONGEST, one_line};
 use presence_bridge::config::LogFormat;
 use proptest::prelude::*;
 
-use super::PROGRAM;
+use super::{Ended, PROGRAM};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::{sandbox, until};
 
@@ -64,8 +64,8 @@ async fn lines(format: &str) -> Option<Vec<String>> {
     std::fs::write(&path, text).unwrap();
     let mut child = Command::new(PROGRAM);
     child.args(["run", "-c"]).arg(&path).env("STATE_DIRECTORY", dir.path());
-    let mut child = child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let log = crate::support::lines_of(child.stderr.take().unwrap());
+    let mut child = Ended(child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let log = crate::support::lines_of(child.0.stderr.take().unwrap());
     let said = || log.lock().unwrap().clone();
     until("it subscribes", || said().contains("MQTT subscribed.")).await;
     // Control characters are no topic to mosquitto, others are; embedded ones come from brokers that are not.
@@ -81,8 +81,7 @@ async fn lines(format: &str) -> Option<Vec<String>> {
     until("they are refused", || said().matches("Message").count() >= 3).await;
     broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
     until("it goes on", || said().contains("Presence set.")).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     Some(said().lines().map(str::to_owned).collect())
 }
 
