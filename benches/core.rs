@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
-use presence_bridge::presence::rule::{Format, Place, Rule, Template, Words};
+use presence_bridge::presence::rule::{Place, Rule, Template, Words};
 use presence_bridge::presence::topic::Pattern;
 use presence_bridge::presence::{
     Action, Core, Mono, Now, ObjectId, Outcome, PersonPlan, Plan, Policy, Presence, Publish, Restart, Rules, Signal,
@@ -66,22 +66,13 @@ fn sizes() -> Vec<usize> {
 
 fn rule(topic: &str) -> Rule {
     let pattern = Pattern::parse(topic).unwrap();
+    let subject = Place::Topic(Template::parse("{ext}", &pattern).unwrap());
     Rule {
-        name: topic.into(),
-        source: None,
-        subject: Place::Topic(Template::parse("{ext}", &pattern).unwrap()),
-        pattern,
-        format: Format::Text,
-        signal: "call".into(),
-        value: Place::Payload,
         on: Words::new(["INUSE", "BUSY"]),
         off: Words::new(["NOT_INUSE"]),
         unknown: Words::new(["UNAVAILABLE"]),
-        device: None,
         ttl: Duration::from_secs(8 * 3600),
-        delay: Duration::ZERO,
-        hold: Duration::ZERO,
-        accept_retained: true,
+        ..Rule::new(pattern, subject, "call")
     }
 }
 
