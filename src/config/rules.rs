@@ -105,7 +105,10 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
     let when = conditions::all(section, "when", &places);
     let filter = conditions::all(section, "where", &places);
     let siblings = siblings::all(section, pattern);
-    let device = section.text("device").map(|at| template(section, &at, pattern));
+    let (device, each) = match section.text("device") {
+        Some(at) if at.value.starts_with('/') => (None, Some(if quiet { None } else { places.read(section, &at) })),
+        at => (at.map(|at| template(section, &at, pattern)), None),
+    };
     let except = except(section);
     let zone = zone(section).unwrap_or_else(|| site.zone.clone());
     let echo = section.choice("echo", false, &[("refuse", false), ("allow", true)]);
@@ -135,6 +138,10 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
         dedupe: dedupe?,
         device: match device {
             Some(device) => Some(device?),
+            None => None,
+        },
+        each: match each {
+            Some(each) => Some(each?),
             None => None,
         },
         ttl,

@@ -230,6 +230,8 @@ pub struct Rule {
     pub dedupe: Option<Place>,
     /// The device that holds the share; `None`: the topic, without the captures that `value` looks at.
     pub device: Option<Template>,
+    /// What tells several of one device apart, such as the id of a call: each holds a share of its own.
+    pub each: Option<Place>,
     /// How long a share lasts if nothing more is heard.
     pub ttl: Duration,
     /// Where the payload says how long instead: seconds, or a duration as text.
@@ -279,6 +281,7 @@ impl Rule {
             missing: Missing::Ignore,
             dedupe: None,
             device: None,
+            each: None,
             ttl: DEFAULT_TTL,
             lasts: None,
             delay: Duration::ZERO,
@@ -396,6 +399,11 @@ impl Rules {
     #[must_use]
     pub fn get(&self, id: RuleId) -> Option<&Rule> {
         self.rules.get(id.0 as usize)
+    }
+
+    /// The signal of a rule.
+    pub(super) fn signal(&self, id: RuleId) -> Option<SignalId> {
+        self.prepared.get(id.0 as usize)?.signal
     }
 
     /// What a rule says, in a number for snapshots; `None` for the door.

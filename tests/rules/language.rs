@@ -72,6 +72,17 @@ fn a_press_toggles_once_however_often_it_is_delivered() {
 }
 
 #[test]
+fn each_call_of_a_phone_may_hold_a_share_of_its_own() {
+    let more = "format = 'json'\nvalue = '/type'\non = 'up'\noff = 'down'\ndevice = '/id'";
+    let mut rig = under(&rule("calls", more));
+    for (event, id, on) in [("up", 1, true), ("up", 2, true), ("down", 1, true), ("down", 2, false)] {
+        rig.publish("calls", &format!(r#"{{"type":"{event}","id":{id}}}"#)).unwrap();
+        rig.sees_wanted("alice", CALL.filter(|_| on));
+    }
+    assert_eq!(rig.publish("calls", r#"{"type":"up"}"#), Err(Reason::Missing));
+}
+
+#[test]
 fn a_pulse_lasts_as_long_as_it_lasts() {
     let mut rig = under(&rule("bell", "pulse = 'ding'\nttl = '20s'"));
     assert_eq!(rig.replay("bell", "ding"), Err(Reason::RetainedIgnored));
@@ -111,6 +122,36 @@ fn siblings_come_in_any_order() {
         rig.sees_wanted("alice", None);
         assert_eq!(rig.publish("cal/x/end", "soon"), Err(Reason::BadTime));
     }
+}
+
+#[test]
+fn siblings_find_their_rule_again_after_a_reload() {
+    let cal = rule("cal/{who}", CALENDAR);
+    let mut rig = under(&cal);
+    rig.publish("cal/x", "on").unwrap();
+    let signals = "[signals]\nringing = 'none'\ncall = 'Busy/InACall'\n";
+    let (before, _) = PEOPLE.split_once("[signals]").unwrap();
+    let text = format!("time_zone = 'Europe/Berlin'\n{before}{signals}{}{cal}", rule("other", "on = 'on'"));
+    rig.reload(Config::parse_trusting(&text, "t.toml", Path::new(".")).unwrap().plan);
+    rig.sees_wanted("alice", CALL);
+    rig.publish("cal/x/all_day", "true").unwrap();
+    rig.sees_wanted("alice", None);
+}
+
+#[test]
+fn no_end_is_further_away_than_the_longest_lease() {
+    let more = "format = 'json'\nvalue = '/s'\non = 'on'\nuntil = '/u'\ntime = '/t'";
+    let mut rig = under(&rule("x", more));
+    rig.publish("x", r#"{"s":"on","u":"9999-12-31"}"#).unwrap();
+    rig.drive(31 * 86_400 - 60);
+    rig.sees_wanted("alice", CALL);
+    rig.drive(61);
+    rig.sees_wanted("alice", None);
+    // Made long ago, and still on by its own end.
+    let mut rig = under(&rule("x", more));
+    rig.publish("x", r#"{"s":"on","t":"2026-11-23","u":"2026-11-25"}"#).unwrap();
+    rig.sees_wanted("alice", CALL);
+    assert_eq!(rig.publish("x", r#"{"s":"on","t":"2026-11-23"}"#), Err(Reason::TooOld));
 }
 
 #[test]

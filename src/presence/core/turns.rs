@@ -9,7 +9,7 @@ use super::super::memory::notes::Member;
 use super::super::memory::{self, Recall, Renewal};
 use super::super::now::Timestamp;
 use super::super::plan::RuleId;
-use super::super::rule::{Effect, Fact, More, Reason, Role, Say, Turn, Window};
+use super::super::rule::{Effect, Fact, LONGEST_TTL, More, Reason, Role, Say, Turn, Window};
 use super::messages::{FIRST_RETAINED, Message};
 use super::{Core, Step, index};
 
@@ -26,6 +26,9 @@ impl Core {
     ) -> (Step, Option<Renewal>) {
         let id = self.slots[effect.person];
         let windows = effect.more.windows;
+        // However far away an end is that a message names, nobody is stuck for longer than by a lease.
+        let latest = self.now.wall + LONGEST_TTL;
+        let effect = Effect { until: effect.until.map(|until| until.min(latest)), ..effect };
         let plain = effect.more == More::default() && !self.has_band(rule);
         if plain {
             return self.take(message, rule, effect);
@@ -71,10 +74,11 @@ impl Core {
         }
         if let Some(made) = effect.more.made {
             let age = now.wall.since(made);
-            if rule.max_age.is_some_and(|most| age > most) || age >= effect.ttl {
+            let lapsed = age >= effect.ttl && effect.until.is_none();
+            if rule.max_age.is_some_and(|most| age > most) || lapsed {
                 return Err(Reason::TooOld);
             }
-            effect.ttl -= age;
+            effect.ttl = effect.ttl.saturating_sub(age);
         }
         match effect.more.turn {
             Turn::Say if rule.has_band() => self.memory.notes.note_side(device, effect.say),
@@ -133,8 +137,6 @@ impl Core {
             let member = Member {
                 person: self.slots[effect.person],
                 source,
-                rule: id,
-                signal: effect.signal,
                 device: effect.device.into(),
                 subject: effect.subject.into(),
                 say: effect.say,
@@ -174,7 +176,7 @@ impl Core {
             return step;
         }
         for key in members {
-            let told = self.tell(message, key, link, fact);
+            let told = self.tell(message, rule, key, link, fact);
             if let Some(told) = told {
                 step.person = told.person;
                 if told.result != Ok(Applied::Renewed) {
@@ -186,12 +188,12 @@ impl Core {
     }
 
     /// Says again what a device said, as it is with a sibling's new fact.
-    fn tell(&mut self, message: Message<'_>, key: u64, link: u64, fact: Fact) -> Option<Step> {
+    fn tell(&mut self, message: Message<'_>, id: RuleId, key: u64, link: u64, fact: Fact) -> Option<Step> {
         let plan = Arc::clone(&self.plan);
         let now = self.now;
         let grace = plan.policy.grace;
         let member = self.memory.notes.member(key)?;
-        let rule = plan.rules.get(member.rule)?;
+        let rule = plan.rules.get(id)?; // the key is the rule's, wherever it stands since a reload
         let role = |at: u64| member.links.iter().position(|&link| link == at).and_then(|at| rule.siblings.get(at));
         let role = &role(link)?.role;
         match (fact, role) {
@@ -216,7 +218,7 @@ impl Core {
         let roles = rule.siblings.iter().map(|sibling| &sibling.role);
         let mut effect = Effect {
             person,
-            signal: member.signal,
+            signal: plan.rules.signal(id)?,
             device: &member.device,
             subject: &member.subject,
             say: member.say,
@@ -244,7 +246,7 @@ impl Core {
             return None;
         }
         let message = Message { source: member.source, recall: Recall::Other, ..message };
-        Some(self.take(message, member.rule, effect).0)
+        Some(self.take(message, id, effect).0)
     }
 
     /// A calendar's windows, each a share of its own, and what holds outside of them.

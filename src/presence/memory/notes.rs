@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::presence::action::{PersonId, SourceId};
 use crate::presence::now::{Mono, Timestamp};
-use crate::presence::plan::{RuleId, SignalId};
 use crate::presence::quick::Keyed;
 use crate::presence::rule::{Fact, Say};
 
@@ -23,8 +22,6 @@ const BOUNCE: Duration = Duration::from_secs(1);
 pub(in crate::presence) struct Member {
     pub(in crate::presence) person: PersonId,
     pub(in crate::presence) source: SourceId,
-    pub(in crate::presence) rule: RuleId,
-    pub(in crate::presence) signal: SignalId,
     pub(in crate::presence) device: Box<str>,
     pub(in crate::presence) subject: Box<str>,
     pub(in crate::presence) say: Say,

@@ -8,6 +8,7 @@ use super::{Effect, LARGEST, LONGEST_TTL, Missing, More, Place, Reason, Rule, Ru
 use crate::presence::memory;
 use crate::presence::now::{Timestamp, parse_duration};
 use crate::presence::plan::RuleId;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Who hears what a rule made of a message.
@@ -171,10 +172,16 @@ impl Rules {
         let ttl = rule.lasts.as_ref().map_or(Ok(None), |place| lasts(place, sight))?;
         let links = self.links(id, sight.captures());
         let more = More { turn, windows, made: at(&rule.made)?, event: event(rule, sight)?, links: links.as_slice() };
+        let mut device = Cow::Borrowed(prepared.device.fill(sight.captures(), &mut device));
+        if let Some(place) = &rule.each {
+            let mut scratch = Scratch::new();
+            let id = sight.look(place, &mut scratch)?.and_then(Value::into_word).ok_or(Reason::Missing)?;
+            device = format!("{device} {id}").into();
+        }
         let effect = Effect {
             person,
             signal,
-            device: prepared.device.fill(sight.captures(), &mut device),
+            device: &device,
             subject: &subject,
             say,
             ttl: ttl.unwrap_or(rule.ttl),

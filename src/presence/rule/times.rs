@@ -50,12 +50,18 @@ impl Zone {
 
     fn at(&self, local: DateTime) -> Option<Timestamp> {
         // In the hour that is skipped or doubled, as the calendars do: the later offset, the earlier time.
-        self.zone.to_ambiguous_zoned_datetime(local).compatible().ok().map(|zoned| stamp(zoned.timestamp()))
+        let zoned = self.zone.to_ambiguous_zoned_datetime(local).compatible();
+        zoned.map_or_else(|_| for_ever(local), |zoned| Some(stamp(zoned.timestamp())))
     }
 }
 
 fn stamp(at: jiff::Timestamp) -> Timestamp {
     Timestamp::from_millis(at.as_millisecond())
+}
+
+/// The last day of all is how calendars write that there is no end; it is beyond what can be told on a clock.
+fn for_ever(local: DateTime) -> Option<Timestamp> {
+    (local.year() == 9999).then(|| stamp(jiff::Timestamp::MAX))
 }
 
 /// A time in JSON: a number since the epoch, a text, or an object with `dateTime` and `timeZone`, or with `date`.
@@ -123,7 +129,7 @@ fn local(text: &str, zone: &Zone) -> Option<Timestamp> {
     match rest[end..].trim() {
         "" => zone.at(local),
         word if ["z", "utc", "gmt"].iter().any(|utc| utc.eq_ignore_ascii_case(word)) => Zone::default().at(local),
-        word => offset(word)?.to_timestamp(local).ok().map(stamp),
+        word => offset(word)?.to_timestamp(local).map_or_else(|_| for_ever(local), |at| Some(stamp(at))),
     }
 }
 
