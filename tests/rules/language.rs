@@ -1,9 +1,11 @@
 //! What the language can say, feature by feature, through the core on virtual time.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use presence_bridge::config::Config;
-use presence_bridge::presence::{Plan, Presence, Reason};
+use presence_bridge::presence::{Core, Link, Plan, Presence, Reason, Restart};
 
 use super::messages::{rig, said};
 use crate::support::rig::{PEOPLE, Rig};
@@ -80,6 +82,43 @@ fn each_call_of_a_phone_may_hold_a_share_of_its_own() {
         rig.sees_wanted("alice", CALL.filter(|_| on));
     }
     assert_eq!(rig.publish("calls", r#"{"type":"up"}"#), Err(Reason::Missing));
+}
+
+/// The process ends and another goes on from what it wrote down.
+fn restart(rig: &mut Rig, rules: &str) {
+    let json = serde_json::to_string(&rig.core.snapshot(rig.now)).unwrap();
+    let how = Restart { same_boot: true, clean: true };
+    rig.core = Core::restore(rig.now, Arc::new(plan(rules)), serde_json::from_str(&json).unwrap(), how);
+    rig.link(Link::Up { session_present: true, expiry: Duration::from_secs(300) });
+}
+
+#[test]
+fn a_press_that_is_delivered_again_after_a_restart_is_the_same() {
+    let rules = rule("button", "format = 'json'\nvalue = '/e'\ntoggle = 'S'\ndedupe = '/n'\nttl = '1h'");
+    let mut rig = under(&rules);
+    rig.publish("button", r#"{"e":"S","n":74}"#).unwrap();
+    restart(&mut rig, &rules);
+    assert_eq!(rig.publish("button", r#"{"e":"S","n":74}"#), Err(Reason::Duplicate));
+    rig.drive(11);
+    rig.sees_wanted("alice", CALL);
+    rig.publish("button", r#"{"e":"S","n":75}"#).unwrap();
+    rig.sees_wanted("alice", None);
+}
+
+#[test]
+fn what_siblings_retained_is_known_again_after_a_restart() {
+    let rules = rule("cal/{who}", CALENDAR);
+    let mut rig = under(&rules);
+    rig.publish("cal/x/all_day", "true").unwrap();
+    rig.publish("cal/x", "on").unwrap();
+    restart(&mut rig, &rules);
+    assert_eq!(rig.replay("cal/x/all_day", "true"), Err(Reason::Replay));
+    assert_eq!(rig.replay("cal/x", "on"), Err(Reason::Replay));
+    rig.link(Link::Replayed);
+    rig.publish("cal/x", "on").unwrap();
+    rig.sees_wanted("alice", None);
+    rig.publish("cal/x/all_day", "false").unwrap();
+    rig.sees_wanted("alice", CALL);
 }
 
 #[test]

@@ -169,6 +169,9 @@ impl Core {
         let mut step = Step { rule: Some(rule), person: None, result: Ok(Applied::Renewed) };
         if message.publish.retain && message.recall == Recall::Same {
             step.result = Err(Reason::Replay); // a will of last week takes nobody down again
+            if self.memory.notes.fact(link).is_none() && !matches!(fact, Fact::Down(_)) {
+                self.memory.notes.hear(link, fact); // after a restart; the shares were judged by it before
+            }
             return step;
         }
         let (before, members) = self.memory.notes.hear(link, fact);

@@ -64,6 +64,17 @@ impl Notes {
         !same
     }
 
+    /// The last events, for a snapshot: a press that is delivered again after a restart is the same press.
+    pub(in crate::presence) fn save(&self) -> Vec<(u64, u64, Mono)> {
+        let mut events: Vec<_> = self.events.iter().map(|(&device, &(event, at))| (device, event, at)).collect();
+        events.sort_unstable(); // the same core gives the same snapshot
+        events
+    }
+
+    pub(in crate::presence) fn restore(&mut self, events: impl Iterator<Item = (u64, u64, Mono)>) {
+        self.events.extend(events.take(MOST).map(|(device, event, at)| (device, (event, at))));
+    }
+
     /// On which side of two bounds a device's number is.
     pub(in crate::presence) fn note_side(&mut self, device: u64, say: Say) {
         insert(&mut self.sides, device, say);
