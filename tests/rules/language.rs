@@ -340,6 +340,25 @@ fn missing_means_what_the_rule_says() {
 }
 
 #[test]
+fn what_is_not_there_is_none_of_the_words() {
+    let more = "format = 'json'\nvalue = '/v'\nwhen = { '/transparency' = { not = 'transparent' } }\non = 'x'\noff = { not = 'x' }";
+    let plan = plan(&rule("x", more));
+    for (payload, means) in [
+        (r#"{"v":"x"}"#, vec!["call on"]),
+        (r#"{"v":"x","transparency":"opaque"}"#, vec!["call on"]),
+        (r#"{"v":"x","transparency":"transparent"}"#, vec![]),
+        (r#"{"v":"y"}"#, vec!["call off"]),
+        ("{}", vec![]), // which is for `missing` to say
+    ] {
+        assert_eq!(said(&plan, "x", payload.as_bytes(), false), means, "{payload}");
+    }
+    let absent =
+        self::plan(&rule("x", "format = 'json'\nvalue = '/v'\non = { exists = false }\noff = { exists = true }"));
+    assert_eq!(said(&absent, "x", b"{}", false), ["call on"]);
+    assert_eq!(said(&absent, "x", br#"{"v":1}"#, false), ["call off"]);
+}
+
+#[test]
 fn conditions_ask_what_they_say() {
     for (condition, yes, no) in [
         ("{ not = ['idle', 'off'] }", vec!["\"x\"", "true"], vec!["\"IDLE\"", "\"off\""]),

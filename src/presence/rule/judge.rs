@@ -35,7 +35,8 @@ impl Rule {
     pub(super) fn say(&self, sight: &Sight<'_>) -> Result<Said, Reason> {
         let mut scratch = Scratch::new();
         let value = sight.look(&self.value, &mut scratch)?;
-        let holds = |words: &Words| words.holds(value.as_ref());
+        // That there is no value is what `missing` is for, unless it is asked for.
+        let holds = |words: &Words| (value.is_some() || words.wants_none()) && words.holds(value.as_ref());
         let say = |say| Ok((say, Turn::Say));
         if holds(&self.on) || holds(&self.pulse) {
             return say(Say::On);

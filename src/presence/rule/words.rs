@@ -95,6 +95,17 @@ impl Words {
         self.1.as_ref().is_some_and(|test| test.above.is_some() || test.below.is_some())
     }
 
+    /// What is not there is none of the words.
+    fn only_excludes(&self, test: &Test) -> bool {
+        let excludes = Test { not: test.not.clone(), ..Test::default() };
+        self.0.is_empty() && !test.not.is_empty() && *test == excludes
+    }
+
+    /// Whether it asks that there be no value.
+    pub(super) fn wants_none(&self) -> bool {
+        self.1.as_ref().is_some_and(|test| test.exists == Some(false))
+    }
+
     fn has(&self, value: &Value<'_>) -> bool {
         if let Value::Json(Json::Number(_)) = value
             && let Some(number) = value.number()
@@ -112,7 +123,7 @@ impl Words {
         if test.exists.is_some_and(|exists| exists != there) {
             return false;
         }
-        let Some(value) = value else { return test.exists == Some(false) };
+        let Some(value) = value else { return test.exists == Some(false) || self.only_excludes(test) };
         let number = || value.number();
         (self.0.is_empty() || self.has(value))
             && !test.not.has(value)
