@@ -13,6 +13,7 @@ pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 mod hints;
 pub mod init;
 mod logs;
@@ -55,6 +56,7 @@ enum Command {
     /// Ask the running bridge how it is, or why somebody shows what they show.
     Status(status::Args),
     /// Say what the configuration makes of one message: which rules take it, which do not and why, and what would be wanted.
+    Explain(explain::Args),
     /// Play a recording through the configuration, offline: what would be wanted, called and seen.
     Replay(replay::Args),
     /// Ask a few questions and write a commented configuration.
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check_config(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => status::status(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]

@@ -2,6 +2,7 @@
 //! BLESS=1 in the environment the golden files are written anew, to be looked at before they are committed.
 
 mod binary;
+mod explain;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
