@@ -17,6 +17,7 @@ pub mod explain;
 mod hints;
 pub mod init;
 mod logs;
+pub mod record;
 pub mod replay;
 pub mod run;
 #[cfg(feature = "sandbox")]
@@ -57,6 +58,8 @@ enum Command {
     Status(status::Args),
     /// Say what the configuration makes of one message: which rules take it, which do not and why, and what would be wanted.
     Explain(explain::Args),
+    /// Record what the broker delivers, for `replay`.
+    Record(record::Args),
     /// Play a recording through the configuration, offline: what would be wanted, called and seen.
     Replay(replay::Args),
     /// Ask a few questions and write a commented configuration.
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => status::status(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Record(args) => record::record(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]

@@ -3,6 +3,7 @@
 
 mod binary;
 mod explain;
+mod record;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
