@@ -11,7 +11,7 @@ use super::tell::{Event, What, rfc3339, words};
 use crate::presence::Timestamp;
 
 /// Bars and ticks that are kept, of everybody together.
-const MOST_MARKS: usize = 50_000;
+const MOST_MARKS: usize = 20_000;
 /// People that are drawn, in the order of their names.
 const MOST_PEOPLE: usize = 200;
 
@@ -130,6 +130,7 @@ impl Day {
 /// `None`: nothing of ours is shown.
 fn colour(pair: &str) -> Option<&'static str> {
     match pair.split('/').next().unwrap_or_default() {
+        "Busy" if pair.ends_with("InAConferenceCall") => Some("#7b5ea7"),
         "Busy" => Some("#c4314b"),
         "DoNotDisturb" => Some("#8b1e3f"),
         "Available" => Some("#3f8f3f"),

@@ -10,7 +10,7 @@ use super::tell::{Effect, Event, What, excerpt, iso8601, rfc3339, words};
 use crate::presence::{Presence, Timestamp};
 
 /// So many lines are kept, for everybody together; a longer story is for `--format jsonl`.
-const MOST_LINES: usize = 50_000;
+const MOST_LINES: usize = 30_000;
 /// So many kinds of messages for nobody are kept.
 const MOST_STRANGERS: usize = 500;
 /// So much of a topic or value is shown, characters.
@@ -100,7 +100,7 @@ impl Story {
 
     fn stranger(&mut self, t: Duration, effect: &Effect) {
         let why = reasons(effect);
-        let key = (effect.topic.clone(), why);
+        let key = (excerpt(&effect.topic, SHOWN), why);
         if self.strangers.len() >= MOST_STRANGERS && !self.strangers.contains_key(&key) {
             self.left_out += 1;
             return;

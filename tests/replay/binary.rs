@@ -79,3 +79,23 @@ fn a_line_of_any_length_is_no_reason_to_hold_it() {
     assert!(text(&output.stderr).starts_with("-:1: longer than 8 MiB"), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).lines().count(), 1);
 }
+
+#[test]
+fn people_of_a_people_file_take_part_and_who_has_no_id_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let office = std::fs::read_to_string(file("office.toml")).unwrap();
+    let more = "[people]\nfile = \"people.csv\"\nresolve_names = true\n[state]\ndir = \"state\"\n[users]";
+    let config = dir.path().join("bridge.toml");
+    std::fs::write(&config, office.replace("[users]", more)).unwrap();
+    let csv = "id,name,devices\n33333333-3333-4333-8333-333333333333,carol,1003\ndave@corp.example,dave,1004\n";
+    std::fs::write(dir.path().join("people.csv"), csv).unwrap();
+    let config = config.display().to_string();
+    let message = br#"{"topic":"pbx/devstate/PJSIP/1003","payload":"INUSE"}"#;
+    let output = run(&["replay", "-c", &config, "-"], message);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("wanted: Busy/InACall, because of call@1003"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("1 people take no part"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("dave"), "{}", text(&output.stderr));
+    std::fs::write(dir.path().join("people.csv"), "id,name\nnobody,x\n,\n").unwrap();
+    assert_eq!(run(&["replay", "-c", &config, "-"], message).status.code(), Some(78));
+}
