@@ -87,7 +87,8 @@ async fn listen(args: &Args, config: &Config, output: Output) -> Result<String, 
         let text = std::fs::read_to_string(&args.config.config).unwrap_or_default();
         Redact::new(&text, config)
     });
-    let mut recorder = Recorder { output, redact, clock, first: None, count: 0, retained: 0, connected: false };
+    let mut recorder =
+        Recorder { output, gone: false, redact, clock, first: None, count: 0, retained: 0, connected: false };
     let ended = tokio::select! {
         ended = recorder.run(&handle, events, args.limit) => ended,
         () = after(args.span) => Ok(()),
@@ -127,6 +128,8 @@ fn adapter(args: &Args, config: &Config) -> mqtt::Config {
 
 struct Recorder {
     output: Output,
+    /// Nobody reads any more (`| head`).
+    gone: bool,
     redact: Option<Redact>,
     clock: Clock,
     /// When the first message came.
@@ -150,7 +153,7 @@ impl Recorder {
                     if let Some(token) = incoming.token {
                         handle.ack(token);
                     }
-                    if limit.is_some_and(|limit| self.count >= limit) {
+                    if self.gone || limit.is_some_and(|limit| self.count >= limit) {
                         break;
                     }
                 }
@@ -167,7 +170,7 @@ impl Recorder {
             Some(first) => first,
             None => {
                 let head = serde_json::json!({ "start": rfc3339(now.wall), "redacted": self.redact.is_some() });
-                self.output.line(&head.to_string())?;
+                self.gone |= !self.output.line(&head.to_string())?;
                 *self.first.insert(now.mono)
             }
         };
@@ -178,7 +181,7 @@ impl Recorder {
             }
             None => line(now.mono.since(first), topic, &incoming.payload, incoming.retain),
         };
-        self.output.line(&line)?;
+        self.gone |= !self.output.line(&line)?;
         self.count += 1;
         self.retained += u64::from(incoming.retain);
         Ok(())
@@ -234,9 +237,12 @@ impl Output {
         }
     }
 
-    /// At once, whole: what was recorded before a crash or a power cut is worth having.
-    fn line(&mut self, line: &str) -> Result<(), String> {
-        let written = self.to.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.to.flush());
-        written.map_err(|error| format!("{} cannot be written: {error}", self.name))
+    /// At once, whole: what was recorded before a crash or a power cut is worth having. `false`: nobody reads it.
+    fn line(&mut self, line: &str) -> Result<bool, String> {
+        match self.to.write_all(format!("{line}\n").as_bytes()).and_then(|()| self.to.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(format!("{} cannot be written: {error}", self.name)),
+        }
     }
 }

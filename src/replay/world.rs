@@ -155,7 +155,8 @@ impl World {
                         self.plan.signals.get(usize::from(told.signal.0)).map(|signal| signal.name.to_string());
                     effect.device = Some(told.device.to_owned());
                     effect.until = told.until;
-                    effect.ttl = Some(told.ttl);
+                    // What is retained is of unknown age, and the core may give it less.
+                    effect.ttl = Some(told.ttl).filter(|_| !message.retain);
                 }
                 Err(reason) => {
                     (effect.effect, effect.reason) = (refused(reason), Some(reason.as_str()));
