@@ -85,7 +85,7 @@ async fn listen(args: &Args, config: &Config, output: Output) -> Result<String, 
     let (handle, events) = mqtt::start(adapter(args, config), clock.clone(), Telemetry::new(clock.clone()))?;
     let redact = args.redact.then(|| {
         let text = std::fs::read_to_string(&args.config.config).unwrap_or_default();
-        Redact::new(&text, config)
+        Redact::new(&text, config, clock.now().wall)
     });
     let mut recorder =
         Recorder { output, gone: false, redact, clock, first: None, count: 0, retained: 0, connected: false };

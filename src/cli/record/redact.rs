@@ -12,8 +12,8 @@ use serde::de::IgnoredAny;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::Config;
-use crate::presence::rule::Rules;
-use crate::presence::{PersonPlan, Plan};
+use crate::presence::rule::{LONGEST_TTL, Rules};
+use crate::presence::{PersonPlan, Plan, Timestamp};
 
 /// What devices say of their states, and what is found in payloads of all kinds.
 const HARMLESS: &str = "on off true false yes no null none unknown unavailable available online offline open closed idle busy \
@@ -33,16 +33,18 @@ pub(super) struct Redact {
     kept: HashSet<String>,
     names: HashMap<String, String>,
     numbers: HashMap<String, String>,
+    now: Timestamp,
 }
 
 impl Redact {
     /// With the configuration as text, whose rules have the words that are kept, and as read, whose people get the first
     /// stand-ins: so they are the same in each recording of one configuration.
-    pub(super) fn new(text: &str, config: &Config) -> Self {
+    pub(super) fn new(text: &str, config: &Config, now: Timestamp) -> Self {
         let mut redact = Redact {
             kept: HARMLESS.split_whitespace().map(str::to_owned).collect(),
             names: HashMap::new(),
             numbers: HashMap::new(),
+            now,
         };
         redact.keep(&config.topic_prefix);
         let (root, _) = DeTable::parse_recoverable(text);
@@ -119,9 +121,7 @@ impl Redact {
                     let text: String = serde_json::from_str(piece).unwrap_or_default();
                     out += &serde_json::Value::from(self.text(&text)).to_string();
                 }
-                '-' | '0'..='9'
-                    if piece.len() >= 3 && piece.bytes().all(|byte| byte.is_ascii_digit()) && !is_time(piece) =>
-                {
+                '-' | '0'..='9' if piece.len() >= 3 && piece.bytes().all(|byte| byte.is_ascii_digit()) => {
                     out += &self.number(piece);
                 }
                 '-' | '0'..='9' => out += rounded(piece),
@@ -163,6 +163,9 @@ impl Redact {
 
     /// As many digits as it had, if the count does not need more; never a zero in front, which JSON would refuse.
     fn number(&mut self, number: &str) -> String {
+        if is_time(number, self.now) {
+            return number.to_owned();
+        }
         let count = self.numbers.len() + 1;
         if count > MOST {
             return "9".repeat(number.len());
@@ -242,7 +245,7 @@ fn token(rest: &str, first: char, before: Option<char>) -> (Token<'_>, usize) {
     let digits = word.bytes().all(|byte| byte.is_ascii_digit());
     let token = match word {
         _ if is_key && !digits => Token::Kept(word),
-        _ if digits && (word.len() < 3 || is_time(word)) => Token::Kept(word),
+        _ if digits && word.len() < 3 => Token::Kept(word),
         _ if digits => Token::Number(word),
         _ if word.chars().nth(1).is_none() => Token::Kept(word), // a letter names nobody, and may be a button's event
         _ => Token::Word(word),
@@ -283,15 +286,16 @@ fn internet(text: &str) -> Option<usize> {
     (good && !text[length..].starts_with(is_letter)).then_some(length)
 }
 
-/// Seconds or milliseconds since 1970, between 2017 and 2033: phone numbers of that form exist, but a clock that runs
-/// wrong makes a recording worthless, and such a number alone names nobody without its country.
-fn is_time(digits: &str) -> bool {
-    let seconds = match digits.len() {
-        10 => digits.parse::<u64>().ok(),
-        13 => digits.parse::<u64>().ok().map(|millis| millis / 1000),
+/// Whether it is seconds or milliseconds since 1970, near `now`. Phone numbers of that form exist, so near is as near as
+/// rules need: nothing lasts longer.
+fn is_time(digits: &str, now: Timestamp) -> bool {
+    let millis = match digits.len() {
+        10 => digits.parse::<i64>().ok().map(|seconds| seconds * 1000),
+        13 => digits.parse::<i64>().ok(),
         _ => None,
     };
-    seconds.is_some_and(|seconds| (1_500_000_000..2_000_000_000).contains(&seconds))
+    let near = i64::try_from(LONGEST_TTL.as_millis()).unwrap_or(i64::MAX);
+    millis.is_some_and(|millis| millis.abs_diff(now.as_millis()) <= near.unsigned_abs())
 }
 
 /// `2026-11-24`, `2026-11-24T09:30:00Z`, `20261124T093000Z`, `09:30:00`: the length.
