@@ -9,7 +9,7 @@ use super::super::memory::notes::Member;
 use super::super::memory::{self, Recall, Renewal};
 use super::super::now::Timestamp;
 use super::super::plan::RuleId;
-use super::super::rule::{Effect, Fact, LONGEST_TTL, More, Reason, Role, Say, Turn, Window};
+use super::super::rule::{Effect, Fact, More, Reason, Role, Say, Turn, Window};
 use super::messages::{FIRST_RETAINED, Message};
 use super::{Core, Step, index};
 
@@ -26,9 +26,6 @@ impl Core {
     ) -> (Step, Option<Renewal>) {
         let id = self.slots[effect.person];
         let windows = effect.more.windows;
-        // However far away an end is that a message names, nobody is stuck for longer than by a lease.
-        let latest = self.now.wall + LONGEST_TTL;
-        let effect = Effect { until: effect.until.map(|until| until.min(latest)), ..effect };
         let plain = effect.more == More::default() && !self.has_band(rule);
         if plain {
             return self.take(message, rule, effect);
