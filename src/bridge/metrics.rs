@@ -63,6 +63,7 @@ const MESSAGE: &[&str] = &[
     Reason::UnknownSignal.as_str(),
     Reason::TooManyShares.as_str(),
     Reason::Guard.as_str(),
+    Reason::EmptyList.as_str(),
     Reason::BadTime.as_str(),
     Reason::TooOld.as_str(),
     Reason::Duplicate.as_str(),

@@ -92,6 +92,8 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
     let accept_retained = section.choice("retained", !edge, &[("accept", true), ("ignore", false)]);
     let missing = [("ignore", Missing::Ignore), ("off", Missing::Off), ("unknown", Missing::Unknown)];
     let missing = section.choice("missing", Missing::Ignore, &missing);
+    let absent = [("ignore", Missing::Ignore), ("off", Missing::Off), ("unknown", Missing::Unknown)];
+    let absent = section.choice("absent", Missing::Ignore, &absent);
     let max_age =
         section.has("max_age").then(|| section.span("max_age", DEFAULT_TTL, Duration::from_secs(1)..LONGEST_TTL));
     if max_age.is_some() && !section.has("time") {
@@ -99,6 +101,9 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
     }
     if any.is_some() && reading.format != Format::Json {
         section.missing("format", r#"any searches an array: format = "json""#);
+    }
+    if any.is_none() && section.has("absent") {
+        section.missing("any", r#"absent is about who is no longer in a list: any = "/people""#);
     }
     if any.is_none() && (window.is_some() || section.has("where")) {
         section.missing("any", r#"where and window look at the elements of an array: any = "/events""#);
@@ -135,6 +140,7 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
         when,
         any,
         filter,
+        absent,
         window,
         normal,
         value: value?,

@@ -204,6 +204,8 @@ pub struct Rule {
     pub any: Option<Box<str>>,
     /// Which of them count.
     pub filter: Vec<(Place, Words)>,
+    /// What it means that somebody, or something of his, is no longer in the list.
+    pub absent: Missing,
     /// Where an element has its start and its end: it counts between them.
     pub window: Option<(Place, Place)>,
     /// Who it is about, before the table of devices.
@@ -268,6 +270,7 @@ impl Rule {
             when: Vec::new(),
             any: None,
             filter: Vec::new(),
+            absent: Missing::Ignore,
             window: None,
             subject,
             normal: Normal::default(),
@@ -342,6 +345,8 @@ pub struct Rules {
     rules: Vec<Rule>,
     /// In the order of `rules`.
     prepared: Vec<Prepared>,
+    /// Whether absence from a list says something under any of them.
+    lists: bool,
     index: Index,
     /// The topics of siblings, by their place in `beside`.
     sibling_index: Index,
@@ -383,7 +388,8 @@ impl Rules {
         let subjects = subjects.collect();
         let door = prefix.map(|prefix| format!("{prefix}/in/").into());
         let prepared = rules.iter().map(|rule| Prepared::new(rule, &signals)).collect();
-        Rules { rules, prepared, index, sibling_index, beside, signals, subjects, door }
+        let lists = rules.iter().any(|rule| rule.absent != Missing::Ignore);
+        Rules { lists, rules, prepared, index, sibling_index, beside, signals, subjects, door }
     }
 
     /// The MQTT filters to subscribe, of all brokers together.
@@ -409,6 +415,23 @@ impl Rules {
     #[must_use]
     pub fn get(&self, id: RuleId) -> Option<&Rule> {
         self.rules.get(id.0 as usize)
+    }
+
+    /// Whether absence from a list says something under any rule.
+    pub(super) fn have_lists(&self) -> bool {
+        self.lists
+    }
+
+    /// The device that a list on a topic stands for, where absence from it says something; and what it says.
+    pub(super) fn list(&self, id: RuleId, topic: &str) -> Option<(String, Say)> {
+        let rule = self.get(id)?;
+        let say = match rule.absent {
+            Missing::Ignore => return None,
+            Missing::Off => Say::Off,
+            Missing::Unknown => Say::Unknown,
+        };
+        let captures = rule.pattern.captures(topic)?;
+        Some((self.prepared[id.0 as usize].device.fill(&captures, &mut Scratch::new()).to_owned(), say))
     }
 
     /// The signal of a rule.

@@ -379,3 +379,54 @@ fn conditions_ask_what_they_say() {
         }
     }
 }
+
+#[test]
+fn who_is_no_longer_in_a_list_is_off_and_so_is_a_call_of_his_that_is_not() {
+    let list = "[[rule]]\ntopic = 'room/{room}'\nformat = 'json'\nany = '/in'\nsignal = 'call'\nabsent = 'off'\n";
+    let mut rig = under(&format!("{list}subject = ''\nvalue = ''\non = {{ exists = true }}\nttl = '1h'"));
+    rig.publish("room/1", r#"{"in":["alice","bob"]}"#).unwrap();
+    rig.publish("room/2", r#"{"in":["bob"]}"#).unwrap();
+    rig.publish("room/1", r#"{"in":["bob","nobody that we know"]}"#).unwrap();
+    rig.sees_wanted("alice", None);
+    rig.sees_wanted("bob", CALL);
+    assert_eq!(rig.publish("room/1", r#"{"other":1}"#), Err(Reason::Missing), "that says nothing of the list");
+    assert_eq!(rig.publish("room/1", r#"{"in":"#), Err(Reason::BadJson));
+    rig.publish("room/1", r#"{"in":["alice"]}"#).unwrap();
+    rig.sees_wanted("bob", CALL); // he went to the other room
+    rig.publish("room/2", r#"{"in":[]}"#).unwrap();
+    rig.sees_wanted("bob", None);
+    rig.sees_wanted("alice", CALL);
+    assert_eq!(rig.replay("room/1", r#"{"in":["alice"]}"#), Err(Reason::Replay));
+    rig.sees_wanted("alice", CALL);
+    rig.publish("room/1", r#"{"in":[]}"#).unwrap();
+    rig.sees_wanted("alice", None);
+    assert_eq!(rig.replay("room/1", r#"{"in":[]}"#), Err(Reason::EmptyList));
+    rig.sees_wanted("alice", None);
+
+    let mut rig = under(&format!("{list}subject = '/who'\ndevice = '/id'\nvalue = '/is'\non = 'up'\noff = 'down'"));
+    rig.publish("room/1", r#"{"in":[{"id":1,"who":"alice","is":"up"},{"id":2,"who":"alice","is":"up"}]}"#).unwrap();
+    rig.publish("room/1", r#"{"in":[{"id":2,"who":"alice","is":"up"}]}"#).unwrap();
+    rig.sees_wanted("alice", CALL);
+    rig.publish("room/1", r#"{"in":[{"id":1,"who":"alice","is":"up"},{"id":2,"who":"alice","is":"down"}]}"#).unwrap();
+    rig.sees_wanted("alice", CALL);
+    rig.publish("room/1", r#"{"in":[{"id":1,"who":"alice","is":"down"},{"id":3,"who":"alice","is":"down"}]}"#).unwrap();
+    rig.sees_wanted("alice", None);
+}
+
+#[test]
+fn a_list_of_bookings_is_a_calendar_for_each_of_those_it_names() {
+    let booking = |who: &str, from: &str, to: &str| {
+        format!(r#"{{"who":"{who}","from":"2026-11-24T{from}:00+01:00","to":"2026-11-24T{to}:00+01:00"}}"#)
+    };
+    let list = |bookings: &[String]| format!(r#"{{"in":[{}]}}"#, bookings.join(","));
+    let rule = "[[rule]]\ntopic = 'desk'\nformat = 'json'\nany = '/in'\nsubject = '/who'\nsignal = 'call'\n";
+    let mut rig = under(&format!("{rule}window = {{ start = '/from', end = '/to' }}\nmissing = 'off'\nabsent = 'off'"));
+    rig.publish("desk", &list(&[booking("alice", "00:00", "23:50"), booking("bob", "00:10", "23:40")])).unwrap();
+    rig.sees_wanted("alice", CALL);
+    rig.sees_wanted("bob", CALL);
+    rig.publish("desk", &list(&[booking("bob", "00:10", "23:40")])).unwrap();
+    rig.sees_wanted("alice", None);
+    rig.sees_wanted("bob", CALL);
+    rig.publish("desk", &list(&[])).unwrap();
+    rig.sees_wanted("bob", None);
+}

@@ -9,7 +9,7 @@ use super::super::memory::{Recall, Renewal, TopicKey};
 use super::super::now::{Deadline, Mono, Now, Timestamp};
 use super::super::plan::RuleId;
 use super::super::rule::door::Pause;
-use super::super::rule::{Effect, Reason};
+use super::super::rule::{Effect, Missing, Reason};
 use super::{Core, Handled, Step, index};
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
@@ -47,6 +47,7 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         let mut recall = None;
         let mut renewal = None;
+        let mut named = Vec::new();
         if let Some(said) = plan.rules.pause(topic, publish.payload) {
             let heard = self.memory.recall(self.now.mono, key, publish.payload);
             recall = said.is_ok().then_some(heard);
@@ -68,6 +69,9 @@ impl Core {
                 Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
                 Ok(effect) => {
                     let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
+                    if plan.rules.get(rule).is_some_and(|rule| rule.absent != Missing::Ignore) {
+                        named.push((rule, effect.person, effect.device.to_owned()));
+                    }
                     let (step, renews) = self.weigh_in(Message { source, key, publish, recall }, rule, effect);
                     renewal = renews;
                     step
@@ -75,6 +79,14 @@ impl Core {
             };
             self.steps.push(step);
         });
+        let unchanged = publish.retain && recall == Some(Recall::Same);
+        if !unchanged && plan.rules.have_lists() {
+            let heard = || self.memory.recall(self.now.mono, key, publish.payload);
+            let heard = recall.unwrap_or_else(heard);
+            if self.sweep(Message { source, key, publish, recall: heard }, topic, &named) {
+                recall = Some(heard); // it reached whom it no longer names
+            }
+        }
         if recall.is_some() {
             // Where more than one rule takes the topic, a repeat is not that simple.
             let renewal = renewal.filter(|_| self.steps.len() == 1);

@@ -249,6 +249,55 @@ impl Core {
         Some(self.take(message, id, effect).0)
     }
 
+    /// Of whom a list no longer says anything, though it did: what its rule makes of that. `named`: whom it names, by rule and
+    /// device. Returns whether there was anybody.
+    pub(super) fn sweep(&mut self, message: Message<'_>, topic: &str, named: &[(RuleId, usize, String)]) -> bool {
+        let plan = Arc::clone(&self.plan);
+        let mut lists: Vec<RuleId> =
+            self.steps.iter().filter(|step| is_list(step)).filter_map(|step| step.rule).collect();
+        lists.dedup();
+        let mut any = false;
+        for id in lists {
+            let Some((list, say)) = plan.rules.list(id, topic) else { continue };
+            let Some(rule) = plan.rules.get(id) else { continue };
+            for (person, &slot) in self.slots.clone().iter().enumerate() {
+                let here = |device: &str| {
+                    named.iter().any(|(rule, who, name)| (*rule, *who) == (id, person) && within(device, name))
+                };
+                let shares = self.people[index(slot)].board.shares().iter();
+                let gone = shares.filter(|share| {
+                    (share.rule, share.source) == (id, message.source)
+                        && share.says_on()
+                        && within(&share.device, &list)
+                        && !here(&share.device)
+                });
+                let gone: Vec<_> =
+                    gone.map(|share| (share.signal, share.device.clone(), share.subject.clone())).collect();
+                for (signal, device, subject) in gone {
+                    let effect = Effect {
+                        person,
+                        signal,
+                        device: &device,
+                        subject: &subject,
+                        say,
+                        ttl: rule.ttl,
+                        delay: rule.delay,
+                        hold: rule.hold,
+                        until: None,
+                        timed: false,
+                        accept_retained: rule.accept_retained,
+                        more: More::default(),
+                    };
+                    let step = self.take(message, id, effect).0;
+                    self.steps.retain(|step| step.rule != Some(id) || step.result != Err(Reason::EmptyList)); // not for nobody
+                    self.steps.push(step);
+                    any = true;
+                }
+            }
+        }
+        any
+    }
+
     /// A calendar's windows, each a share of its own, and what holds outside of them.
     fn take_windows(&mut self, message: Message<'_>, rule: RuleId, effect: Effect<'_>, windows: &[Window]) -> Step {
         let now = self.now;
@@ -285,6 +334,19 @@ impl Core {
         }
         step
     }
+}
+
+/// Whether a rule could read the list.
+fn is_list(step: &Step) -> bool {
+    matches!(
+        step.result,
+        Ok(_) | Err(Reason::EmptyList | Reason::UnknownSubject | Reason::TooManyShares | Reason::Duplicate)
+    )
+}
+
+/// Whether a device is another's, or one of several of its: calls by their ids, windows by their starts.
+fn within(device: &str, whole: &str) -> bool {
+    device.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '@']))
 }
 
 /// Whether an on counts, by what its siblings said.

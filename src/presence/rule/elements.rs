@@ -5,7 +5,7 @@ use super::judge::{Each, Said, all_hold, instant};
 use super::payload::Sight;
 use super::text::Scratch;
 use super::words::Value;
-use super::{Reason, Rule, Rules, Say, Turn, Window};
+use super::{Missing, Reason, Rule, Rules, Say, Turn, Window};
 use crate::presence::plan::RuleId;
 
 /// So many elements are looked at.
@@ -14,8 +14,19 @@ const MOST: usize = 4_096;
 /// What an element says, of whom.
 struct Word<'a> {
     element: &'a Json,
-    subject: Option<String>,
+    who: Who,
     said: Said,
+}
+
+/// Whom an element is about: the subject as it stands there, and what tells several of his apart.
+type Who = [Option<String>; 2];
+
+fn who(rule: &Rule, sight: &Sight<'_>) -> Who {
+    [Some(&rule.subject), rule.each.as_ref()].map(|place| {
+        let mut scratch = Scratch::new();
+        let word = sight.look(place?, &mut scratch).ok().flatten().and_then(Value::into_word);
+        word.map(|word| word.to_lowercase())
+    })
 }
 
 fn elements(list: Option<&Json>) -> Vec<&Json> {
@@ -63,12 +74,29 @@ impl Rules {
                 let end = instant(rule, end, &sight).ok().flatten()?;
                 (start < end).then_some(Window { start, end })
             };
-            let windows: Vec<Window> = chosen.iter().filter_map(read).collect();
-            return self.emit(id, sight, outside, Some(&windows), each);
+            let mut calendars: Vec<(Who, &Json, Vec<Window>)> = Vec::new();
+            for element in chosen {
+                let (who, window) = (who(rule, &sight.at(element)), read(&element));
+                match calendars.iter_mut().find(|(other, ..)| *other == who) {
+                    Some((.., windows)) => windows.extend(window),
+                    None => calendars.push((who, element, window.into_iter().collect())),
+                }
+            }
+            if calendars.is_empty() {
+                let none = self.emit(id, sight, outside, Some(&[]), each);
+                return none.map_err(|reason| empty(rule, list, reason));
+            }
+            for (_, element, windows) in calendars {
+                if let Err(reason) = self.emit(id, &sight.at(element), outside, Some(&windows), each) {
+                    each(id, Err(reason)); // that one alone
+                }
+            }
+            return Ok(());
         }
         let words = words(rule, sight, &chosen);
         if words.is_empty() {
-            return self.emit(id, sight, rule.no_elements()?, None, each);
+            let said = rule.no_elements().and_then(|said| self.emit(id, sight, said, None, each));
+            return said.map_err(|reason| empty(rule, list, reason));
         }
         for word in words {
             if let Err(reason) = self.emit(id, &sight.at(word.element), word.said, None, each) {
@@ -79,16 +107,20 @@ impl Rules {
     }
 }
 
-/// Events one after another; of levels the one that counts most, for each subject.
+/// A list that names nobody says so of everybody, where the rule wants to know.
+fn empty(rule: &Rule, list: Option<&Json>, reason: Reason) -> Reason {
+    let says = rule.absent != Missing::Ignore && list.is_some() && reason == Reason::Missing;
+    if says { Reason::EmptyList } else { reason }
+}
+
+/// Events one after another; of levels the one that counts most, for each subject and device.
 fn words<'a>(rule: &Rule, sight: &Sight<'a>, chosen: &[&'a Json]) -> Vec<Word<'a>> {
     let mut words: Vec<Word<'a>> = Vec::new();
     for &element in chosen {
         let here = sight.at(element);
         let Ok(said) = rule.say(&here) else { continue };
-        let mut scratch = Scratch::new();
-        let subject = here.look(&rule.subject, &mut scratch).ok().flatten().and_then(Value::into_word);
-        let word = Word { element, subject: subject.map(|subject| subject.to_lowercase()), said };
-        match words.iter_mut().find(|other| !rule.is_edge() && other.subject == word.subject) {
+        let word = Word { element, who: who(rule, &here), said };
+        match words.iter_mut().find(|other| !rule.is_edge() && other.who == word.who) {
             Some(other) if rank(other.said.0) >= rank(said.0) => {}
             Some(other) => *other = word,
             None => words.push(word),

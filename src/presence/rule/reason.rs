@@ -10,6 +10,8 @@ pub enum Reason {
     OtherValue,
     /// The field that the rule looks at is not there.
     Missing,
+    /// A list that names nobody.
+    EmptyList,
     /// A retained replay for a rule that ignores those.
     RetainedIgnored,
     /// A retained replay of what was already heard.
@@ -52,6 +54,7 @@ impl Reason {
             Reason::NoRule => "no_rule",
             Reason::OtherValue => "other_value",
             Reason::Missing => "missing",
+            Reason::EmptyList => "empty_list",
             Reason::RetainedIgnored => "retained_ignored",
             Reason::Replay => "replay",
             Reason::BadTopic => "bad_topic",
