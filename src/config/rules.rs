@@ -105,8 +105,8 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
     if any.is_none() && section.has("absent") {
         section.missing("any", r#"absent is about who is no longer in a list: any = "/people""#);
     }
-    if any.is_none() && (window.is_some() || section.has("where")) {
-        section.missing("any", r#"where and window look at the elements of an array: any = "/events""#);
+    if any.is_none() && section.has("where") {
+        section.missing("any", r#"where looks at the elements of an array: any = "/events""#);
     }
     let value = if section.has("value") { place("value") } else { Some(Place::Payload) };
     let subject = subject(section, &places, quiet);
@@ -206,16 +206,22 @@ fn lease(section: &Section<'_, '_>, places: &Places<'_>, default: Duration) -> (
     }
 }
 
-fn window(section: &Section<'_, '_>, places: &Places<'_>) -> Option<(Place, Place)> {
+/// Start and end; the end may be said by a sibling.
+fn window(section: &Section<'_, '_>, places: &Places<'_>) -> Option<(Place, Option<Place>)> {
     let table = section.table("window")?;
+    let ends_elsewhere = section.table("attach").is_some_and(|attach| attach.has("until"));
     for name in ["start", "end"] {
-        if !table.has(name) {
-            table.missing(name, r#"window = { start = "/start", end = "/end" }"#);
+        if !table.has(name) && !(name == "end" && ends_elsewhere) {
+            table.missing(name, r#"window = { start = "/start", end = "/end" }; or attach.until says the end"#);
         }
     }
-    let window = (places.key(&table, "start"), places.key(&table, "end"));
+    let end = table.has("end").then(|| places.key(&table, "end"));
+    let start = places.key(&table, "start");
     table.finish();
-    Some((window.0?, window.1?))
+    match end {
+        Some(end) => Some((start?, Some(end?))),
+        None => Some((start?, None)),
+    }
 }
 
 /// Text, or a table that says what is done with it.

@@ -119,7 +119,7 @@ pub enum Turn {
 pub struct Window {
     /// From then on.
     pub start: Timestamp,
-    /// Until then; later than `start`.
+    /// Until then; later than `start`. [`Timestamp::MAX`]: a sibling says it, and until then it is not on.
     pub end: Timestamp,
 }
 
@@ -206,8 +206,8 @@ pub struct Rule {
     pub filter: Vec<(Place, Words)>,
     /// What it means that somebody, or something of his, is no longer in the list.
     pub absent: Missing,
-    /// Where an element has its start and its end: it counts between them.
-    pub window: Option<(Place, Place)>,
+    /// Where an element, or the payload, has its start and its end: it counts between them. No end: a sibling says it.
+    pub window: Option<(Place, Option<Place>)>,
     /// Who it is about, before the table of devices.
     pub subject: Place,
     /// What is done with that before it is looked for in the table.

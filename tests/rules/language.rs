@@ -430,3 +430,44 @@ fn a_list_of_bookings_is_a_calendar_for_each_of_those_it_names() {
     rig.publish("desk", &list(&[])).unwrap();
     rig.sees_wanted("bob", None);
 }
+
+#[test]
+fn an_event_whose_start_and_end_come_on_topics_of_their_own_is_on_between_them_in_whatever_order_they_come() {
+    let more = "window = { start = '' }\nattach.until = { topic = 'next/end' }\nattach.unless = { topic = 'next/all_day', is = true }\nmissing = 'off'";
+    let mut rig = under(&rule("next/start", more));
+    rig.publish("next/start", "2026-11-24 11:00").unwrap();
+    rig.drive(60 * 60);
+    rig.sees_wanted("alice", None); // 11:30, and nobody has said when it ends
+    rig.publish("next/end", "2026-11-24 12:00").unwrap();
+    rig.sees_wanted("alice", CALL);
+    rig.publish("next/all_day", "true").unwrap();
+    rig.sees_wanted("alice", None);
+    rig.publish("next/all_day", "false").unwrap();
+    rig.sees_wanted("alice", CALL);
+    rig.publish("next/end", "2026-11-24 13:00").unwrap();
+    rig.drive(60 * 60);
+    rig.sees_wanted("alice", CALL); // 12:30, extended
+    // The next one, its end first.
+    rig.publish("next/end", "2026-11-24 15:00").unwrap();
+    rig.publish("next/start", "2026-11-24 14:00").unwrap();
+    rig.sees_wanted("alice", None);
+    rig.drive(2 * 60 * 60);
+    rig.sees_wanted("alice", CALL); // 14:30
+    rig.drive(31 * 60);
+    rig.sees_wanted("alice", None);
+}
+
+#[test]
+fn a_payload_may_be_one_event_with_its_start_and_end() {
+    let mut rig = under(&rule("next", "format = 'json'\nwindow = { start = '/from', end = '/to' }\nmissing = 'off'"));
+    rig.publish("next", r#"{"from":"2026-11-24 11:00","to":"2026-11-24 12:00"}"#).unwrap();
+    rig.sees_wanted("alice", None);
+    rig.drive(45 * 60);
+    rig.sees_wanted("alice", CALL);
+    rig.publish("next", r#"{"from":"2026-11-24 14:00","to":"2026-11-24 15:00"}"#).unwrap();
+    rig.sees_wanted("alice", None); // it was moved
+    assert_eq!(rig.publish("next", r#"{"from":"soon","to":"2026-11-24 15:00"}"#), Err(Reason::BadTime));
+    rig.publish("next", r#"{"from":null,"to":null}"#).unwrap();
+    rig.drive(5 * 60 * 60);
+    rig.sees_wanted("alice", None);
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use presence_bridge::config::Config;
-use presence_bridge::presence::{Plan, SourceId};
+use presence_bridge::presence::{Plan, SourceId, Timestamp};
 
 use super::messages::{said, utc};
 
@@ -57,7 +57,11 @@ fn told(plan: &Plan, topic: &str, payload: &str) -> String {
     let mut told = said(plan, topic, payload.as_bytes(), false);
     plan.rules.evaluate(SourceId(0), topic, payload.as_bytes(), &mut |_, result| {
         for window in result.ok().and_then(|effect| effect.more.windows).unwrap_or_default() {
-            told.push(format!("{} to {}", utc(window.start), utc(window.end)));
+            let end = match window.end {
+                Timestamp::MAX => "until its end is known".to_owned(),
+                end => format!("to {}", utc(end)),
+            };
+            told.push(format!("{} {end}", utc(window.start)));
         }
     });
     if told.is_empty() { "nothing".to_owned() } else { told.join(", ") }
@@ -65,7 +69,7 @@ fn told(plan: &Plan, topic: &str, payload: &str) -> String {
 
 /// A topic may have spaces: it ends where the payload begins, which no topic of the page looks like.
 fn split(line: &str) -> (&str, &str) {
-    let json = line.find(" {").or_else(|| line.find(" <")).or_else(|| line.find(" \""));
+    let json = line.find(" {").or_else(|| line.find(" 2026-")).or_else(|| line.find(" <")).or_else(|| line.find(" \""));
     let at = json.unwrap_or_else(|| line.rfind(' ').unwrap());
     (&line[..at], &line[at + 1..])
 }

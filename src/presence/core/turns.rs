@@ -33,7 +33,10 @@ impl Core {
         match self.settled(message, rule, effect) {
             Err(reason) => (Step { rule: Some(rule), person: Some(id), result: Err(reason) }, None),
             Ok(effect) => match windows {
-                Some(windows) => (self.take_windows(message, rule, effect, windows), None),
+                Some(windows) => {
+                    let windows = self.covered(rule, effect.more.links, windows);
+                    (self.take_windows(message, rule, effect, &windows), None)
+                }
                 None => self.take(message, rule, effect),
             },
         }
@@ -138,6 +141,7 @@ impl Core {
                 subject: effect.subject.into(),
                 say: effect.say,
                 until: effect.until,
+                windows: effect.more.windows.map(Box::from),
                 lease: self.now.mono + effect.ttl.min(first),
                 delay: effect.delay,
                 hold: effect.hold,
@@ -214,22 +218,15 @@ impl Core {
         if self.slots.get(person) != Some(&member.person) || member.lease <= now.mono {
             return None;
         }
+        if let Some(windows) = member.windows.as_deref().filter(|_| !matches!(fact, Fact::Down(_))) {
+            let windows = self.covered(id, &member.links, windows);
+            let effect = self.said_by(&member, id, person)?;
+            let message = Message { source: member.source, recall: Recall::Other, ..message };
+            return Some(self.take_windows(message, id, effect, &windows));
+        }
         let facts: Vec<_> = member.links.iter().map(|&link| self.memory.notes.fact(link)).collect();
         let roles = rule.siblings.iter().map(|sibling| &sibling.role);
-        let mut effect = Effect {
-            person,
-            signal: plan.rules.signal(id)?,
-            device: &member.device,
-            subject: &member.subject,
-            say: member.say,
-            ttl: member.lease.since(now.mono),
-            delay: member.delay,
-            hold: member.hold,
-            until: member.until,
-            timed: false,
-            accept_retained: true,
-            more: More::default(),
-        };
+        let mut effect = self.said_by(&member, id, person)?;
         if fact == Fact::Down(true) {
             effect.say = Say::Unknown;
         } else if member.say == Say::On && !counts(roles.zip(facts.iter().copied())) {
@@ -247,6 +244,37 @@ impl Core {
         }
         let message = Message { source: member.source, recall: Recall::Other, ..message };
         Some(self.take(message, id, effect).0)
+    }
+
+    /// What a device said, as if it said it now.
+    fn said_by<'a>(&self, member: &'a Member, rule: RuleId, person: usize) -> Option<Effect<'a>> {
+        Some(Effect {
+            person,
+            signal: self.plan.rules.signal(rule)?,
+            device: &member.device,
+            subject: &member.subject,
+            say: member.say,
+            ttl: member.lease.since(self.now.mono),
+            delay: member.delay,
+            hold: member.hold,
+            until: member.until,
+            timed: false,
+            accept_retained: true,
+            more: More::default(),
+        })
+    }
+
+    /// The windows that count, by what siblings said: with the end that one of them gives.
+    fn covered(&self, rule: RuleId, links: &[u64], windows: &[Window]) -> Vec<Window> {
+        let facts: Vec<_> = links.iter().map(|&link| self.memory.notes.fact(link)).collect();
+        let roles = self.plan.rules.get(rule).map(|rule| &*rule.siblings).unwrap_or_default();
+        if !counts(roles.iter().map(|sibling| &sibling.role).zip(facts.iter().copied())) {
+            return Vec::new();
+        }
+        let open = until(&facts);
+        let end = |window: &Window| if window.end == Timestamp::MAX { open } else { Some(window.end) };
+        let known = windows.iter().filter_map(|window| Some(Window { start: window.start, end: end(window)? }));
+        known.filter(|window| window.start < window.end).collect()
     }
 
     /// Of whom a list no longer says anything, though it did: what its rule makes of that. `named`: whom it names, by rule and

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::presence::action::{PersonId, SourceId};
 use crate::presence::now::{Mono, Timestamp};
 use crate::presence::quick::Keyed;
-use crate::presence::rule::{Fact, Say};
+use crate::presence::rule::{Fact, Say, Window};
 
 /// As many entries of each kind.
 const MOST: usize = 200_000;
@@ -26,6 +26,7 @@ pub(in crate::presence) struct Member {
     pub(in crate::presence) subject: Box<str>,
     pub(in crate::presence) say: Say,
     pub(in crate::presence) until: Option<Timestamp>,
+    pub(in crate::presence) windows: Option<Box<[Window]>>,
     pub(in crate::presence) lease: Mono,
     pub(in crate::presence) delay: Duration,
     pub(in crate::presence) hold: Duration,

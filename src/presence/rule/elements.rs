@@ -6,6 +6,7 @@ use super::payload::Sight;
 use super::text::Scratch;
 use super::words::Value;
 use super::{Missing, Reason, Rule, Rules, Say, Turn, Window};
+use crate::presence::now::Timestamp;
 use crate::presence::plan::RuleId;
 
 /// So many elements are looked at.
@@ -62,21 +63,15 @@ impl Rules {
                 chosen.push(element);
             }
         }
-        if let Some((start, end)) = &rule.window {
+        if rule.window.is_some() {
             let outside = match rule.no_elements() {
                 Ok(said) => said,
                 Err(reason) if list.is_none() => return Err(reason),
                 Err(_) => (Say::Unknown, Turn::Say),
             };
-            let read = |element: &&Json| -> Option<Window> {
-                let sight = sight.at(element);
-                let start = instant(rule, start, &sight).ok().flatten()?;
-                let end = instant(rule, end, &sight).ok().flatten()?;
-                (start < end).then_some(Window { start, end })
-            };
             let mut calendars: Vec<(Who, &Json, Vec<Window>)> = Vec::new();
             for element in chosen {
-                let (who, window) = (who(rule, &sight.at(element)), read(&element));
+                let (who, window) = (who(rule, &sight.at(element)), window(rule, &sight.at(element)).ok().flatten());
                 match calendars.iter_mut().find(|(other, ..)| *other == who) {
                     Some((.., windows)) => windows.extend(window),
                     None => calendars.push((who, element, window.into_iter().collect())),
@@ -105,6 +100,14 @@ impl Rules {
         }
         Ok(())
     }
+}
+
+/// When an element, or a payload, is on.
+pub(super) fn window(rule: &Rule, sight: &Sight<'_>) -> Result<Option<Window>, Reason> {
+    let Some((start, end)) = &rule.window else { return Ok(None) };
+    let Some(start) = instant(rule, start, sight)? else { return Ok(None) };
+    let end = end.as_ref().map_or(Ok(Some(Timestamp::MAX)), |end| instant(rule, end, sight))?;
+    Ok(end.filter(|&end| start < end).map(|end| Window { start, end }))
 }
 
 /// A list that names nobody says so of everybody, where the rule wants to know.

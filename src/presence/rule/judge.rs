@@ -1,5 +1,6 @@
 //! What one rule makes of one message.
 
+use super::elements::window;
 use super::payload::{Payload, Sight};
 use super::text::Scratch;
 use super::times;
@@ -148,6 +149,11 @@ impl Rules {
         }
         match &rule.any {
             Some(pointer) => self.each_element(id, rule, &sight, payload.json()?.at(pointer), each),
+            None if rule.window.is_some() => {
+                let windows: Vec<Window> = window(rule, &sight)?.into_iter().collect();
+                let outside = rule.no_elements().unwrap_or((Say::Unknown, Turn::Say));
+                self.emit(id, &sight, outside, Some(&windows), each)
+            }
             None => self.emit(id, &sight, rule.say(&sight)?, None, each),
         }
     }
