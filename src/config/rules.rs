@@ -210,8 +210,8 @@ fn lease(section: &Section<'_, '_>, places: &Places<'_>, default: Duration) -> (
 fn window(section: &Section<'_, '_>, places: &Places<'_>) -> Option<(Place, Option<Place>)> {
     let table = section.table("window")?;
     let ends_elsewhere = section.table("attach").is_some_and(|attach| attach.has("until"));
-    for name in ["start", "end"] {
-        if !table.has(name) && !(name == "end" && ends_elsewhere) {
+    for (name, elsewhere) in [("start", false), ("end", ends_elsewhere)] {
+        if !elsewhere && !table.has(name) {
             table.missing(name, r#"window = { start = "/start", end = "/end" }; or attach.until says the end"#);
         }
     }
