@@ -24,6 +24,7 @@
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
+//! * `unmapped`: whom messages name and nobody knows, through the real program.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `home_assistant`: what is announced there, by what was learnt from the real one (`tests/home_assistant/run`).
@@ -86,3 +87,5 @@ mod stories;
 mod support;
 #[cfg(feature = "sandbox")]
 mod tenant;
+#[cfg(feature = "sandbox")]
+mod unmapped;
