@@ -29,6 +29,7 @@
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `home_assistant`: what is announced there, by what was learnt from the real one (`tests/home_assistant/run`).
 //! * `figures`: measured and printed, never asserted.
+//! * `counting`: how `tests/run` counts, before a cargo that is played.
 //! * `house`: which module may know which.
 //!
 //! Without features only what needs the pure core alone is built, in seconds: `stories`,
@@ -45,6 +46,7 @@ mod binary;
 mod brokers;
 #[cfg(feature = "sandbox")]
 mod configuration;
+mod counting;
 #[cfg(feature = "sandbox")]
 mod doctor;
 mod faults;
