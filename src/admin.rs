@@ -38,6 +38,8 @@ pub enum Question {
     Metrics,
     /// Everything but people one by one.
     Status,
+    /// Whom messages name and nobody knows.
+    Unmapped,
     /// Why somebody shows what they show.
     Person(String),
 }

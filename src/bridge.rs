@@ -17,6 +17,7 @@ mod readback;
 pub mod reload;
 pub mod report;
 mod status;
+pub mod unmapped;
 mod words;
 
 use std::path::PathBuf;
@@ -99,6 +100,7 @@ pub struct Bridge {
     ends: publish::Ends,
     kept: published::Kept,
     answered: answers::LastAnswer,
+    unmapped: unmapped::Unmapped,
 }
 
 /// A call that ended.
@@ -144,6 +146,7 @@ impl Bridge {
             said: publish::Said::default(),
             ends: publish::Ends::default(),
             answered: None,
+            unmapped: unmapped::Unmapped::default(),
             clock,
         };
         bridge.recall_published();
@@ -214,12 +217,13 @@ impl Bridge {
             link.heard = now.mono;
         }
         let handled = self.core.handle_publish(now, links::source_id(place), &publish);
-        let (mut refused, mut renewed) = (None, None);
+        let (mut refused, mut renewed, mut unknown) = (None, None, false);
         for step in handled.steps {
             if step.result == Err(Reason::NoRule) && answers::is_answer(&self.topic_prefix, topic) {
                 continue;
             }
             self.telemetry.tell(&tell(step.result));
+            unknown |= step.rule != Some(RuleId::DOOR) && step.result == Err(Reason::UnknownSubject);
             if step.rule == Some(RuleId::DOOR) {
                 refused = step.result.err();
                 renewed = step.person;
@@ -227,6 +231,9 @@ impl Bridge {
             if let (Ok(Applied::Changed), Some(person)) = (step.result, step.person) {
                 self.links.iter_mut().for_each(|link| link.mark(Topic::Person(person))); // its list of shares
             }
+        }
+        if unknown {
+            self.note_strangers(now.wall, place, &publish);
         }
         if let Some(reason) = refused {
             self.answer_at_door(place, topic, reason);

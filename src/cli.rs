@@ -25,6 +25,7 @@ pub mod sandbox;
 #[cfg(feature = "sandbox")]
 mod speed;
 pub mod status;
+pub mod unmapped;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Ask the running bridge how it is, or why somebody shows what they show.
     Status(status::Args),
+    /// List whom messages name and no device or person is called: lift a handset to see which line is missing.
+    Unmapped(unmapped::Args),
     /// Say what the configuration makes of one message: which rules take it, which do not and why, and what would be wanted.
     Explain(explain::Args),
     /// Record what the broker delivers, for `replay`.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check_config(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => status::status(&args),
+        Command::Unmapped(args) => unmapped::unmapped(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Record(args) => record::record(&args),
         Command::Replay(args) => replay::replay(&args),

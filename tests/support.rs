@@ -54,7 +54,8 @@ pub fn skipped(test: &str, why: &str) {
     #[allow(clippy::disallowed_methods, reason = "tests/run collects what was skipped")]
     if let Some(file) = std::env::var_os("TESTS_SKIPPED") {
         let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
-        writeln!(file, "SKIPPED {test}: {why}").unwrap();
+        let thread = std::thread::current(); // the harness names it after the test
+        writeln!(file, "SKIPPED {test}: {why}\t{}", thread.name().unwrap_or_default()).unwrap();
     }
 }
 

@@ -24,10 +24,12 @@
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
+//! * `unmapped`: whom messages name and nobody knows, through the real program.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `home_assistant`: what is announced there, by what was learnt from the real one (`tests/home_assistant/run`).
 //! * `figures`: measured and printed, never asserted.
+//! * `counting`: how `tests/run` counts, before a cargo that is played.
 //! * `house`: which module may know which.
 //!
 //! Without features only what needs the pure core alone is built, in seconds: `stories`,
@@ -44,6 +46,7 @@ mod binary;
 mod brokers;
 #[cfg(feature = "sandbox")]
 mod configuration;
+mod counting;
 #[cfg(feature = "sandbox")]
 mod doctor;
 mod faults;
@@ -86,3 +89,5 @@ mod stories;
 mod support;
 #[cfg(feature = "sandbox")]
 mod tenant;
+#[cfg(feature = "sandbox")]
+mod unmapped;

@@ -130,6 +130,9 @@ fn person_or_status(path: &str) -> Option<Question> {
     if path == "/status" {
         return Some(Question::Status);
     }
+    if path == "/unmapped" {
+        return Some(Question::Unmapped);
+    }
     let name = path.strip_prefix("/status/")?;
     percent_decoded(name).map(Question::Person)
 }

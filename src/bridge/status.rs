@@ -82,6 +82,7 @@ impl Bridge {
             Question::Ready => self.ready(),
             Question::Metrics => Answer::metrics(metrics::render(self)),
             Question::Status => Answer::json(200, &self.status()),
+            Question::Unmapped => Answer::json(200, &self.tell_unmapped()),
             Question::Person(name) => self.person_status(name),
         };
         asked.answer(answer);
@@ -183,6 +184,7 @@ impl Bridge {
                 "in_flight": census.in_flight,
                 "waiting": census.waiting,
             },
+            "unmapped": self.count_unmapped(),
             "alarms": words::alarms(&self.telemetry.alarms()),
         })
     }

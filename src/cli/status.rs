@@ -1,6 +1,6 @@
 //! `status`: asks the running bridge how it is, or why somebody shows what they show.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub fn status(args: &Args) -> ExitCode {
 fn ask(args: &Args) -> Result<(bool, String), String> {
     let addresses = match &args.socket {
         Some(path) => vec![Address::Unix(path.clone())],
-        None => addresses(&section(args)?),
+        None => addresses(&section(&args.config.config)?),
     };
     let path = args.user.as_ref().map_or_else(|| "/status".to_owned(), |user| format!("/status/{user}"));
     let (code, body) = block_on(first_answer(&addresses, &path))??;
@@ -50,12 +50,11 @@ fn ask(args: &Args) -> Result<(bool, String), String> {
 }
 
 /// Only of where the bridge may be asked: a configuration that is wrong by now is a good reason to ask.
-fn section(args: &Args) -> Result<AdminSection, String> {
-    let path = &args.config.config;
+pub(super) fn section(path: &Path) -> Result<AdminSection, String> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         format!("{}: {error}; name the file with --config, or the socket with --socket", path.display())
     })?;
-    Ok(Config::admin_of(&text, path.parent().unwrap_or(std::path::Path::new("."))))
+    Ok(Config::admin_of(&text, path.parent().unwrap_or(Path::new("."))))
 }
 
 /// Where the bridge of this configuration may be asked.
@@ -107,6 +106,9 @@ fn overview(answer: &Value) -> String {
     }
     if let Some(behind) = answer["clock_behind_s"].as_i64().filter(|behind| behind.abs() > 60) {
         lines.push(format!("clock    {behind} s behind Graph's: set it"));
+    }
+    if let Some(unmapped) = answer["unmapped"].as_u64().filter(|count| *count > 0) {
+        lines.push(format!("unmapped {unmapped} that messages name: see `presence-bridge unmapped`"));
     }
     lines.push(format!("alarms   {}", alarms(&answer["alarms"])));
     lines.join("\n")

@@ -296,6 +296,12 @@ impl Core {
         &self.people[index(person)].who
     }
 
+    /// Whom and what it decides by.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Until when a tenant's gate is shut, if it is.
     #[must_use]
     pub fn gate(&self, tenant: TenantId) -> Option<Mono> {

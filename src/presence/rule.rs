@@ -22,9 +22,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::judge::Each;
 pub use self::pattern::Regex;
 use self::payload::Payload;
-pub use self::reason::Reason;
+use self::reason::Refused;
+pub use self::reason::{Reason, Stranger};
 pub use self::sibling::{Fact, Role, Sibling};
 pub use self::subject::{Normal, Spelling};
 use self::subjects::Subjects;
@@ -481,6 +483,20 @@ impl Rules {
         if let Some(rest) = self.door.as_deref().and_then(|door| topic.strip_prefix(door)) {
             self.enter(rest, payload, each);
         }
+        self.take(source, topic, payload, &mut |rule, result| each(rule, result.map_err(Refused::reason)));
+    }
+
+    /// Whom a message is about and who is neither a device nor a person here, for each rule that takes it: for showing
+    /// which line is missing. Reads the message again, so ask only where a rule found somebody unknown.
+    pub fn strangers(&self, source: SourceId, topic: &str, payload: &[u8], each: &mut dyn FnMut(RuleId, Stranger<'_>)) {
+        self.take(source, topic, payload, &mut |rule, result| {
+            if let Err(Refused::Stranger(stranger)) = result {
+                each(rule, stranger);
+            }
+        });
+    }
+
+    fn take(&self, source: SourceId, topic: &str, payload: &[u8], each: &mut Each<'_>) {
         let payload = Payload::new(payload);
         self.index.find(topic, &mut |id| {
             let rule = &self.rules[id as usize];

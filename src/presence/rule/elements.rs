@@ -3,6 +3,7 @@
 use super::json::Json;
 use super::judge::{Each, Said, all_hold, instant};
 use super::payload::Sight;
+use super::reason::Refused;
 use super::text::Scratch;
 use super::words::Value;
 use super::{Missing, Reason, Rule, Rules, Say, Turn, Window};
@@ -95,7 +96,7 @@ impl Rules {
         }
         for word in words {
             if let Err(reason) = self.emit(id, &sight.at(word.element), word.said, None, each) {
-                each(id, Err(reason)); // that one alone
+                each(id, Err(Refused::For(reason))); // that one alone
             }
         }
         Ok(())

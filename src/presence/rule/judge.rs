@@ -2,6 +2,7 @@
 
 use super::elements::window;
 use super::payload::{Payload, Sight};
+use super::reason::{Refused, Stranger};
 use super::text::Scratch;
 use super::times;
 use super::words::{Value, Words};
@@ -13,7 +14,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 /// Who hears what a rule made of a message.
-pub(super) type Each<'e> = dyn FnMut(RuleId, Result<Effect<'_>, Reason>) + 'e;
+pub(super) type Each<'e> = dyn FnMut(RuleId, Result<Effect<'_>, Refused<'_>>) + 'e;
 
 /// What a value means.
 pub(super) type Said = (Say, Turn);
@@ -124,7 +125,7 @@ impl Rules {
             _ => Err(Reason::TooLarge),
         };
         if let Err(reason) = result {
-            each(id, Err(reason));
+            each(id, Err(Refused::For(reason)));
         }
     }
 
@@ -170,9 +171,12 @@ impl Rules {
         let (rule, prepared) = (&self.rules[id.0 as usize], &self.prepared[id.0 as usize]);
         let [mut subject, mut device] = std::array::from_fn(|_| Scratch::new());
         let found = sight.look(&rule.subject, &mut subject)?.and_then(Value::into_word).ok_or(Reason::Missing)?;
-        let subject = rule.normal.of(found).ok_or(Reason::UnknownSubject)?;
-        let (Some(person), Some(signal)) = (self.resolve(&subject), prepared.signal) else {
-            return Err(Reason::UnknownSubject);
+        let subject = rule.normal.of(&found);
+        let person = subject.as_deref().and_then(|subject| self.resolve(subject));
+        let (Some(person), Some(signal), Some(subject)) = (person, prepared.signal, &subject) else {
+            let stranger = Stranger { found: &found, subject: subject.as_deref() };
+            each(id, Err(Refused::Stranger(stranger)));
+            return Ok(());
         };
         let at = |place: &Option<Place>| place.as_ref().map_or(Ok(None), |place| instant(rule, place, sight));
         let until = if say == Say::On { at(&rule.until)? } else { None };
@@ -189,7 +193,7 @@ impl Rules {
             person,
             signal,
             device: &device,
-            subject: &subject,
+            subject,
             say,
             ttl: ttl.unwrap_or(rule.ttl),
             delay: rule.delay,

@@ -46,6 +46,31 @@ pub enum Reason {
     DeviceDown,
 }
 
+/// A subject that leads to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stranger<'a> {
+    /// As the message has it.
+    pub found: &'a str,
+    /// As it was looked for among devices and people; `None`: the rule's `match` or `as` takes nothing of that kind.
+    pub subject: Option<&'a str>,
+}
+
+/// A reason on its way out of the rules, with whom it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused<'a> {
+    For(Reason),
+    Stranger(Stranger<'a>),
+}
+
+impl Refused<'_> {
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Refused::For(reason) => reason,
+            Refused::Stranger(_) => Reason::UnknownSubject,
+        }
+    }
+}
+
 impl Reason {
     /// Its name in counters and logs.
     #[must_use]

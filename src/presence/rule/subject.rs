@@ -38,11 +38,11 @@ impl Normal {
     }
 
     /// `None` if it does not match, or is nothing of that spelling.
-    pub(super) fn of<'a>(&self, found: Cow<'a, str>) -> Option<Cow<'a, str>> {
+    pub(super) fn of<'a>(&self, found: &'a str) -> Option<Cow<'a, str>> {
         if self.is_plain() {
-            return Some(found);
+            return Some(found.into());
         }
-        let mut text = &*found;
+        let mut text = found;
         if let Some(regex) = &self.matches {
             let groups = regex.captures(text)?;
             text = groups.name("subject").or_else(|| groups.get(1)).or_else(|| groups.get(0))?.as_str();
