@@ -84,7 +84,7 @@ impl Rules {
             }
             for (_, element, windows) in calendars {
                 if let Err(reason) = self.emit(id, &sight.at(element), outside, Some(&windows), each) {
-                    each(id, Err(reason)); // that one alone
+                    each(id, Err(Refused::For(reason))); // that one alone
                 }
             }
             return Ok(());
