@@ -10,6 +10,7 @@ mod messages;
 mod readback;
 mod reload;
 mod restart;
+mod turns;
 mod unsaved;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub people: Vec<SavedPerson>,
     /// The last message of each topic.
     pub topics: Vec<SavedTopic>,
+    /// The last event of each device whose rule tells one from the next: digests of the device and of the event, and when.
+    pub events: Vec<(u64, u64, Mono)>,
     /// Brokers that had been listened to: since when they could not be heard, if they could not.
     pub sources: Vec<(SourceId, Option<Mono>)>,
     /// Tenants whose gate was shut, and until when.
@@ -95,7 +97,11 @@ impl Snapshot {
         Snapshot {
             people: self.people.iter().filter(of).cloned().collect(),
             topics: self.topics.iter().filter(|topic| topic.partitions & bit != 0).copied().collect(),
-            ..self.clone()
+            version: self.version,
+            taken: self.taken,
+            events: self.events.clone(),
+            sources: self.sources.clone(),
+            gates: self.gates.clone(),
         }
     }
 
@@ -128,6 +134,7 @@ pub struct Changes {
 pub struct Folded {
     people: BTreeMap<(ObjectId, ObjectId), SavedPerson>,
     topics: BTreeMap<(SourceId, u64), SavedTopic>,
+    events: BTreeMap<u64, (u64, Mono)>,
     rest: Snapshot,
 }
 
@@ -138,6 +145,7 @@ impl Folded {
         if whole {
             self.people.clear();
             self.topics.clear();
+            self.events.clear();
         }
         for person in gone {
             self.people.remove(&person);
@@ -146,6 +154,8 @@ impl Folded {
         self.people.extend(people.map(|person| ((person.tenant, person.object_id), person)));
         let topics = std::mem::take(&mut part.topics).into_iter();
         self.topics.extend(topics.map(|topic| ((topic.source, topic.topic), topic)));
+        let events = std::mem::take(&mut part.events).into_iter();
+        self.events.extend(events.map(|(device, event, at)| (device, (event, at))));
         self.rest = part;
     }
 
@@ -153,7 +163,8 @@ impl Folded {
     #[must_use]
     pub fn into_snapshot(self) -> Snapshot {
         let (people, topics) = (self.people.into_values().collect(), self.topics.into_values().collect());
-        Snapshot { people, topics, ..self.rest }
+        let events = self.events.into_iter().map(|(device, (event, at))| (device, event, at)).collect();
+        Snapshot { people, topics, events, ..self.rest }
     }
 }
 

@@ -13,15 +13,15 @@ use super::super::rule::{Effect, Reason};
 use super::{Core, Handled, Step, index};
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
-const FIRST_RETAINED: Duration = Duration::from_secs(3600);
+pub(super) const FIRST_RETAINED: Duration = Duration::from_secs(3600);
 
 /// A message on its way through the rules.
 #[derive(Clone, Copy)]
-struct Message<'a> {
-    source: SourceId,
-    key: TopicKey,
-    publish: &'a Publish<'a>,
-    recall: Recall,
+pub(super) struct Message<'a> {
+    pub(super) source: SourceId,
+    pub(super) key: TopicKey,
+    pub(super) publish: &'a Publish<'a>,
+    pub(super) recall: Recall,
 }
 
 impl Core {
@@ -59,12 +59,22 @@ impl Core {
             let step = self.take_pause(said, Message { source, key, publish, recall: heard });
             self.steps.push(step);
         }
+        plan.rules.beside(source, topic, publish.payload, &mut |rule, link, fact| {
+            let step = match fact {
+                Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
+                Ok(fact) => {
+                    let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
+                    self.hear_beside(Message { source, key, publish, recall }, rule, link, fact)
+                }
+            };
+            self.steps.push(step);
+        });
         plan.rules.evaluate(source, topic, publish.payload, &mut |rule, result| {
             let step = match result {
                 Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
                 Ok(effect) => {
                     let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
-                    let (step, renews) = self.take(Message { source, key, publish, recall }, rule, effect);
+                    let (step, renews) = self.weigh_in(Message { source, key, publish, recall }, rule, effect);
                     renewal = renews;
                     step
                 }
@@ -100,7 +110,12 @@ impl Core {
     }
 
     /// What one rule makes of a message; with the renewal, if the same again would only renew a share.
-    fn take(&mut self, message: Message<'_>, rule: RuleId, mut effect: Effect<'_>) -> (Step, Option<Renewal>) {
+    pub(super) fn take(
+        &mut self,
+        message: Message<'_>,
+        rule: RuleId,
+        mut effect: Effect<'_>,
+    ) -> (Step, Option<Renewal>) {
         let Message { source, key, publish, recall } = message;
         let id = self.slots[effect.person];
         let now = self.now;

@@ -48,7 +48,8 @@ impl Core {
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let people = self.people.iter().filter_map(|person| self.save(person)).collect();
-        Snapshot { people, topics: self.memory.save(), ..self.rest(now) }
+        let (topics, events) = (self.memory.save(), self.memory.notes.save());
+        Snapshot { people, topics, events, ..self.rest(now) }
     }
 
     /// Everything but people and what was heard: little, and bounded by the configuration.
@@ -96,7 +97,8 @@ impl Core {
         for (source, deaf_since) in snapshot.sources {
             core.await_broker(source, deaf_since.unwrap_or(snapshot.taken.mono), &shift);
         }
-        core.take_up_all(&plan, snapshot.people, snapshot.topics, &shift, restart.clean);
+        let Snapshot { people, topics, events, .. } = snapshot;
+        core.take_up_all(&plan, Snapshot { people, topics, events, ..Snapshot::default() }, &shift, restart.clean);
         for (tenant, until) in snapshot.gates {
             let lanes = plan.tenants.iter().zip(&mut core.lanes);
             for (_, lane) in lanes.filter(|(known, _)| **known == tenant) {
@@ -112,24 +114,19 @@ impl Core {
     pub fn take_over(&mut self, now: Now, part: Snapshot, restart: Restart) {
         self.tick(now);
         let (plan, shift) = (Arc::clone(&self.plan), Shift::new(part.taken, now, restart.same_boot));
-        self.take_up_all(&plan, part.people, part.topics, &shift, restart.clean);
+        self.take_up_all(&plan, part, &shift, restart.clean);
         self.unsaved.everything();
         self.settle_all();
     }
 
-    fn take_up_all(
-        &mut self,
-        plan: &Plan,
-        people: Vec<SavedPerson>,
-        topics: Vec<SavedTopic>,
-        shift: &Shift,
-        clean: bool,
-    ) {
-        for saved in people {
+    fn take_up_all(&mut self, plan: &Plan, part: Snapshot, shift: &Shift, clean: bool) {
+        for saved in part.people {
             self.take_up(plan, saved, shift, clean);
         }
-        let topics = topics.into_iter().map(|topic| SavedTopic { at: shift.mono(topic.at), ..topic });
+        let topics = part.topics.into_iter().map(|topic| SavedTopic { at: shift.mono(topic.at), ..topic });
         self.memory.restore(self.people.len(), topics);
+        let events = part.events.into_iter().map(|(device, event, at)| (device, event, shift.mono(at)));
+        self.memory.notes.restore(events);
     }
 
     fn take_up(&mut self, plan: &Plan, saved: SavedPerson, shift: &Shift, clean: bool) {

@@ -16,6 +16,8 @@ pub(super) struct Unsaved {
     noted: bool,
     people: BTreeSet<PersonId>,
     topics: BTreeSet<TopicKey>,
+    /// Devices whose last event is another.
+    events: BTreeSet<u64>,
     /// Brokers or gates.
     rest: bool,
     everything: bool,
@@ -34,6 +36,12 @@ impl Unsaved {
         }
     }
 
+    pub(super) fn event(&mut self, device: u64) {
+        if self.noted && !self.everything {
+            self.events.insert(device);
+        }
+    }
+
     /// Brokers and gates are written each time: they are few.
     pub(super) fn rest(&mut self) {
         self.rest |= self.noted;
@@ -47,7 +55,7 @@ impl Unsaved {
     }
 
     fn is_empty(&self) -> bool {
-        self.people.is_empty() && self.topics.is_empty() && !self.rest && !self.everything
+        self.people.is_empty() && self.topics.is_empty() && self.events.is_empty() && !self.rest && !self.everything
     }
 
     fn take(&mut self) -> Unsaved {
@@ -77,12 +85,13 @@ impl Core {
 
     /// What changed since the last time, as it is now; with nothing changed only when and how brokers and gates are.
     pub fn take_changes(&mut self, now: Now) -> Changes {
-        let Unsaved { people, topics, everything, .. } = self.unsaved.take();
+        let Unsaved { people, topics, events, everything, .. } = self.unsaved.take();
         if everything {
             return Changes { whole: true, part: self.snapshot(now), gone: Vec::new() };
         }
-        let mut part =
-            Snapshot { topics: topics.iter().filter_map(|&key| self.memory.saved(key)).collect(), ..self.rest(now) };
+        let topics = topics.iter().filter_map(|&key| self.memory.saved(key)).collect();
+        let events = events.iter().filter_map(|&device| self.memory.notes.event(device)).collect();
+        let mut part = Snapshot { topics, events, ..self.rest(now) };
         let mut gone = Vec::new();
         for person in people.into_iter().filter_map(|id| self.people.get(index(id))) {
             match self.save(person) {
