@@ -1,12 +1,13 @@
 //! The loop: the only place where core and adapters meet. `select` names what happened, a synchronous step decides,
 //! and what the core asks for is performed. One owner, no lock, no shared state.
 //!
-//! Order matters in one respect: a message is acknowledged after the core has handled it, never before, so that a
-//! message that arrives while the process dies is delivered again.
+//! Order matters in one respect: a message is acknowledged, and a call leaves, when what the core changed by then is in the
+//! journal, never before (`journal`); so that a message that arrives while the process dies is delivered again.
 
 mod announce;
 mod answers;
 pub mod discovery;
+mod journal;
 mod links;
 mod lookup;
 pub mod metrics;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::journal::{Journal, Leaving, Then};
 use self::links::Link;
 pub use self::links::Source;
 use self::publish::Topic;
@@ -40,6 +42,7 @@ use crate::presence::{
     Action, Alarm, Applied, Cause, Core, Deadline, OnStop, Outcome, PersonId, Plan, Policy, Presence, Publish, Reason,
     RuleId, Ticket, Timestamp,
 };
+use crate::store::{Found, Store};
 use crate::telemetry::{AlarmWatch, Telemetry};
 
 /// Messages handled before the outcomes and timers get their turn again.
@@ -59,8 +62,10 @@ pub struct Parts {
     pub topic_prefix: String,
     /// The brokers, in the order of the configuration.
     pub sources: Vec<Source>,
-    /// Where to keep what must outlive the process; `None`: nowhere.
+    /// Where to keep who is published; `None`: nowhere.
     pub state: Option<PathBuf>,
+    /// The journal, and what an earlier process left in it; both absent: everything begins with nothing.
+    pub journal: (Option<Store>, Option<Found>),
     /// First levels of the topics on which everything announces itself to Home Assistant; `None`: nothing does.
     pub home_assistant: Option<String>,
     /// The tenant; `None` decides, logs and publishes, but calls nobody.
@@ -99,6 +104,7 @@ pub struct Bridge {
     said: publish::Said,
     ends: publish::Ends,
     kept: published::Kept,
+    journal: Journal,
     answered: answers::LastAnswer,
     unmapped: unmapped::Unmapped,
 }
@@ -117,14 +123,16 @@ impl Bridge {
     /// Ready to run; nothing has been sent yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions, home_assistant } =
-            parts;
+        let Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions, .. } = parts;
+        let (home_assistant, (store, found)) = (parts.home_assistant, parts.journal);
+        let journal = Journal::new(store, sources.iter().map(|source| source.name.clone()).collect());
         let (section, news) = reload.unwrap_or_else(|| (PeopleSection::default(), mpsc::channel(1).1));
         let (now, policy) = (clock.now(), plan.policy.clone());
         let (links, events) = sources.into_iter().map(|source| Link::new(source, now.wall)).unzip();
         let mut bridge = Bridge {
             signals: people::names(&plan),
-            core: Core::new(now, plan),
+            core: journal.core(now, plan, found),
+            journal,
             timer: clock.timer(),
             policy,
             topic_prefix,
@@ -158,11 +166,14 @@ impl Bridge {
         let mut stop = std::pin::pin!(stop);
         let on_stop = loop {
             self.perform();
+            self.write_journal();
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER).earlier(self.publishing_wakes());
-            let (publish, turn) = (self.wants_to_publish(), self.turn);
+            let deadline = deadline.earlier(self.journal.wake(&self.clock));
+            let (publish, turn, room) = (self.wants_to_publish(), self.turn, self.journal.has_room());
             tokio::select! {
                 policy = &mut stop => break policy,
-                (place, event) = links::next(&mut self.events, turn) => match event {
+                written = self.journal.written() => self.journal_written(written),
+                (place, event) = links::next(&mut self.events, turn), if room => match event {
                     Some(event) => self.heard(place, event),
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
@@ -198,8 +209,8 @@ impl Bridge {
             mqtt::Event::Publish(mut incoming) => {
                 let token = incoming.token.take();
                 self.message(place, &incoming);
-                if let (Some(token), Some(link)) = (token, self.links.get(place)) {
-                    link.handle.ack(token);
+                if let Some(token) = token {
+                    self.after_journal(Then::Ack(place, token));
                 }
             }
         }
@@ -264,20 +275,21 @@ impl Bridge {
             match action {
                 Action::SetPresence { ticket, person, presence, expiration, not_after, cause, .. } => {
                     let body = Body::Set { presence, expiration };
-                    self.call(ticket, person, body, not_after, cause);
+                    self.after_journal(Then::Call(Leaving { ticket, person, body, not_after, cause }));
                 }
                 Action::ClearPresence { ticket, person, not_after, .. } => {
-                    self.call(ticket, person, Body::Clear, not_after, Cause::Change);
+                    let (body, cause) = (Body::Clear, Cause::Change);
+                    self.after_journal(Then::Call(Leaving { ticket, person, body, not_after, cause }));
                 }
                 Action::Read { tenant, serial, .. } => self.read(tenant, serial),
-                Action::Journal { .. } => {} // nothing is kept over a restart yet: see ARCHITECTURE.md, "What is absent"
                 Action::Changed { person } => self.mark(Topic::Person(person)),
                 Action::Alarm { alarm, on } => self.alarm(alarm, on),
             }
         }
     }
 
-    fn call(&mut self, ticket: Ticket, person: PersonId, body: Body, not_after: crate::presence::Mono, cause: Cause) {
+    fn leave(&mut self, call: Leaving) {
+        let Leaving { ticket, person, body, not_after, cause } = call;
         let to = match body {
             Body::Set { presence, .. } => Some(presence),
             Body::Clear => None,
@@ -308,6 +320,7 @@ impl Bridge {
     async fn stop(mut self, policy: OnStop) {
         tracing::info!(policy = ?policy, "Stopping.");
         self.core.handle_stop(self.clock.now(), policy);
+        self.flush_journal().await;
         let mut farewells = JoinSet::new();
         for link in self.links.drain(..) {
             let farewell = link.own_topics.then(|| will(&self.topic_prefix, &link.instance));
@@ -319,6 +332,7 @@ impl Bridge {
             let left = self.core.people().filter(|&person| !self.core.view(person).is_clean()).count();
             tracing::warn!(people = left, "Stopped before everything was answered; sessions end by their expiration.");
         }
+        self.close_journal(drained.is_ok()).await;
         self.kept.finish().await;
     }
 
@@ -328,8 +342,10 @@ impl Bridge {
             if self.core.is_idle() {
                 return;
             }
-            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
+            self.write_journal();
+            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER).earlier(self.journal.wake(&self.clock));
             tokio::select! {
+                written = self.journal.written() => self.journal_written(written),
                 Some(done) = self.calls.join_next() => self.done(done),
                 () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }

@@ -97,6 +97,14 @@ fn read() -> Now {
     Now { mono: since_boot(), wall: Timestamp::from_millis(wall) }
 }
 
+/// Which boot of the machine the clock since boot counts from; `None` where nobody says, and where it counts from the
+/// start of the process.
+#[must_use]
+pub fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| cfg!(target_os = "linux") && !id.is_empty())
+}
+
 #[cfg(target_os = "linux")]
 fn since_boot() -> Mono {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

@@ -48,6 +48,8 @@ pub struct Config {
     pub admin: AdminSection,
     /// Where the bridge keeps what must outlive it; `None`: nowhere.
     pub state: Option<PathBuf>,
+    /// Whether the journal is kept there.
+    pub journal: bool,
 }
 
 /// `[graph]`
@@ -192,6 +194,8 @@ pub struct PeopleSection {
     pub resolve_names: bool,
     /// What was looked up is kept here.
     pub state_dir: PathBuf,
+    /// Whether the journal is kept there too.
+    pub journal: bool,
     /// How many people are listed, those without a known id included.
     pub listed: usize,
     /// All user names that stand for people, in lower case.
@@ -329,9 +333,21 @@ impl Config {
                 graph.login_url = graph.login_url.trim_end_matches('/').to_owned();
                 let mut plan = plan;
                 plan.tenants = vec![graph.tenant_id];
-                let (topic_prefix, state) = (brokers.prefix, Some(listing.state_dir.clone()));
+                let (topic_prefix, state, journal) = (brokers.prefix, Some(listing.state_dir.clone()), listing.journal);
                 let people = listing;
-                Ok(Config { graph, sources, topic_prefix, home_assistant, plan, on_stop, log, people, admin, state })
+                Ok(Config {
+                    graph,
+                    sources,
+                    topic_prefix,
+                    home_assistant,
+                    plan,
+                    on_stop,
+                    log,
+                    people,
+                    admin,
+                    state,
+                    journal,
+                })
             }
             _ => Err(Problems { file: file.to_owned(), problems }),
         }

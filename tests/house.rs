@@ -17,7 +17,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["presence", "secret", "tls"]),
     ("replay", &["presence", "sandbox"]),
     ("admin", &["presence", "clock", "telemetry"]),
-    ("bridge", &["presence", "mqtt", "graph", "admin", "telemetry", "clock", "config"]),
+    ("store", &["presence", "telemetry"]),
+    ("bridge", &["presence", "mqtt", "graph", "store", "admin", "telemetry", "clock", "config"]),
     ("main", &["cli"]),
 ];
 

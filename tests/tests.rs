@@ -21,6 +21,7 @@
 //! * `brokers`: what each broker really answers to what we rely on, and our own configuration of mosquitto.
 //! * `own_topics`, `sources`: what the bridge says and takes on its own topics; several brokers, and broken ones.
 //! * `network`: the way to the broker, broken in every way; what a colleague sees of it.
+//! * `store`: the journal, every byte of it, and what a restart goes on from.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
@@ -85,6 +86,8 @@ mod simulation;
 mod small_worlds;
 #[cfg(feature = "sandbox")]
 mod sources;
+#[cfg(feature = "sandbox")]
+mod store;
 mod stories;
 mod support;
 #[cfg(feature = "sandbox")]

@@ -35,6 +35,7 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
     ("mqtt_deaf", "Times that a broker could not be heard although it was connected.", &["canary"]),
     ("mqtt_unkept", "Files of a link that could not be read or written.", &["file"]),
     ("mqtt_unreadable", "Files for MQTT that could not be read; the last were used.", &["certificates", "password"]),
+    ("journal", "Writes of the journal.", &["written", "failed"]),
     ("state", "What could not be kept on disk.", &["names_not_written"]),
     ("published", "The file of who has topics could not be used.", &["not_read", "not_written"]),
     (

@@ -14,6 +14,7 @@ use crate::config::{self, BrokerAddress, Config};
 use crate::graph::{self, Graph};
 use crate::mqtt;
 use crate::presence::{OnStop, SourceId};
+use crate::store;
 use crate::telemetry::Telemetry;
 
 /// Options of `run`.
@@ -95,7 +96,7 @@ async fn start(args: &Args, mut config: Config) -> Result<(), String> {
 /// that there may be one.
 ///
 /// # Errors
-/// A file that the configuration names cannot be used.
+/// A file that the configuration names cannot be used, or another bridge has the state directory.
 pub fn connect(
     config: Config,
     clock: Clock,
@@ -105,6 +106,11 @@ pub fn connect(
     let telemetry = Telemetry::new(clock.clone());
     let people = config.plan.people.len();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), people, dry_run, "Starting.");
+    // What nobody was told at Graph must not look held to the next process.
+    let journal = match &config.state {
+        Some(dir) if config.journal && !dry_run => store::open(dir, &telemetry).map_err(|in_use| in_use.to_string())?,
+        _ => (None, None),
+    };
     let graph = match dry_run {
         true => None,
         false => Some(Graph::start(graph_config(&config.graph), clock.clone(), telemetry.clone())?),
@@ -134,6 +140,7 @@ pub fn connect(
         topic_prefix,
         sources,
         state,
+        journal,
         home_assistant,
         graph,
         reload,
