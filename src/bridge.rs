@@ -16,6 +16,7 @@ mod published;
 mod readback;
 pub mod reload;
 pub mod report;
+mod service;
 mod status;
 mod words;
 
@@ -99,6 +100,7 @@ pub struct Bridge {
     ends: publish::Ends,
     kept: published::Kept,
     answered: answers::LastAnswer,
+    duty: service::Duty,
 }
 
 /// A call that ended.
@@ -144,6 +146,7 @@ impl Bridge {
             said: publish::Said::default(),
             ends: publish::Ends::default(),
             answered: None,
+            duty: service::Duty::default(),
             clock,
         };
         bridge.recall_published();
@@ -153,6 +156,7 @@ impl Bridge {
     /// Runs until `stop` is ready with the policy to follow, then drains and disconnects within some seconds.
     pub async fn run(mut self, stop: impl Future<Output = OnStop>) {
         let mut stop = std::pin::pin!(stop);
+        self.begin_duty();
         let on_stop = loop {
             self.perform();
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER).earlier(self.publishing_wakes());
@@ -168,6 +172,7 @@ impl Bridge {
                 Some(news) = self.news.recv() => self.learn(news),
                 Some(asked) = self.questions.next() => self.answer(asked),
                 () = self.alarms.changed() => self.mark(Topic::Status),
+                () = self.duty.due() => self.do_duty(),
                 (place, permit) = links::permit(&self.links, turn), if publish => self.publish(place, permit),
                 () = self.timer.until(deadline) => {
                     let now = self.clock.now();
@@ -300,6 +305,7 @@ impl Bridge {
     /// Brokers hear the farewell while the last calls are made: none of them waits for another, nor for Graph.
     async fn stop(mut self, policy: OnStop) {
         tracing::info!(policy = ?policy, "Stopping.");
+        self.duty.end();
         self.core.handle_stop(self.clock.now(), policy);
         let mut farewells = JoinSet::new();
         for link in self.links.drain(..) {

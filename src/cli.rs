@@ -1,4 +1,5 @@
-//! The command line: one file a command. Exit codes: 0 done, 64 usage, 78 configuration, 1 the rest.
+//! The command line: one file a command. Exit codes: 0 done, 64 usage, 70 a fault of the program, 75 another
+//! bridge runs with the same state directory, 78 configuration, 1 the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is what a command line is for")]
 
 /// Prints a line for a person, as `println!` does. Whoever stopped reading (`| head`) has seen enough, and is no reason to
@@ -15,10 +16,13 @@ pub mod demo;
 pub mod doctor;
 mod hints;
 pub mod init;
+mod instance;
 mod logs;
+mod panics;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod signals;
 #[cfg(feature = "sandbox")]
 mod speed;
 pub mod status;
@@ -32,6 +36,8 @@ use crate::config::{Config, Problems};
 
 /// `EX_USAGE` of sysexits.h
 const USAGE: u8 = 64;
+/// `EX_TEMPFAIL` of sysexits.h: somebody else has what this command needs for itself.
+const IN_USE: u8 = 75;
 /// `EX_CONFIG` of sysexits.h
 const CONFIG: u8 = 78;
 

@@ -11,12 +11,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &["presence"]),
     ("telemetry", &["presence", "clock"]),
     ("secret", &[]),
+    ("service", &[]),
     ("tls", &[]),
     ("mqtt", &["presence", "clock", "telemetry", "secret", "tls"]),
     ("graph", &["presence", "clock", "telemetry", "secret", "tls"]),
     ("config", &["presence", "secret", "tls"]),
     ("admin", &["presence", "clock", "telemetry"]),
-    ("bridge", &["presence", "mqtt", "graph", "admin", "telemetry", "clock", "config"]),
+    ("bridge", &["presence", "mqtt", "graph", "admin", "telemetry", "clock", "config", "service"]),
     ("main", &["cli"]),
 ];
 
