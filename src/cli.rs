@@ -1,5 +1,5 @@
-//! The command line: one file a command. Exit codes: 0 done, 64 usage, 70 a fault of the program, 75 another
-//! bridge runs with the same state directory, 78 configuration, 1 the rest.
+//! The command line: one file a command. Exit codes: 0 done, 64 usage, 65 data (`replay`), 70 a fault of the program, 75
+//! another bridge runs with the same state directory, 78 configuration, 1 the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is what a command line is for")]
 
 /// Prints a line for a person, as `println!` does. Whoever stopped reading (`| head`) has seen enough, and is no reason to
@@ -14,11 +14,14 @@ pub mod check;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 mod hints;
 pub mod init;
 mod instance;
 mod logs;
 mod panics;
+pub mod record;
+pub mod replay;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
@@ -59,6 +62,12 @@ enum Command {
     Doctor(doctor::Args),
     /// Ask the running bridge how it is, or why somebody shows what they show.
     Status(status::Args),
+    /// Say what the configuration makes of one message: which rules take it, which do not and why, and what would be wanted.
+    Explain(explain::Args),
+    /// Record what the broker delivers, for `replay`.
+    Record(record::Args),
+    /// Play a recording through the configuration, offline: what would be wanted, called and seen.
+    Replay(replay::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -98,6 +107,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check_config(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => status::status(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Record(args) => record::record(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),
@@ -130,6 +142,20 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
         eprintln!("{problems}");
         ExitCode::from(CONFIG)
     })
+}
+
+/// As [`load`], without its secrets and the network; says who takes no part because an id would have to be looked up.
+fn load_offline(path: &Path) -> Result<Config, ExitCode> {
+    let config = Config::load_offline(path).map_err(|problems: Problems| {
+        eprintln!("{problems}");
+        ExitCode::from(CONFIG)
+    })?;
+    let waiting: Vec<&str> = config.people.waiting.iter().map(|(name, _)| &**name).take(5).collect();
+    if !waiting.is_empty() {
+        let (count, names) = (config.people.waiting.len(), waiting.join(", "));
+        eprintln!("presence-bridge: {count} people take no part, their ids are not known yet: {names}.");
+    }
+    Ok(config)
 }
 
 fn finish<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {

@@ -242,6 +242,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// Which files that the configuration names are read.
+#[derive(Clone, Copy)]
+struct Check {
+    secrets: bool,
+    people: bool,
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
@@ -256,6 +263,18 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load_with(path: &Path, names: Option<&Names>) -> Result<Config, Problems> {
+        Config::open(path, Check { secrets: true, people: true }, names)
+    }
+
+    /// As [`Config::load`], but without its secrets: files with these, and certificates, need not be there.
+    ///
+    /// # Errors
+    /// Everything else that is wrong with it.
+    pub fn load_offline(path: &Path) -> Result<Config, Problems> {
+        Config::open(path, Check { secrets: false, people: true }, None)
+    }
+
+    fn open(path: &Path, check: Check, names: Option<&Names>) -> Result<Config, Problems> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| Problems {
             file: file.clone(),
@@ -269,7 +288,7 @@ impl Config {
             }],
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        Config::read(&text, &file, base, true, names)
+        Config::read(&text, &file, base, check, names)
     }
 
     /// Where a bridge of this configuration may be asked how it is, whatever else is wrong with the text.
@@ -279,7 +298,7 @@ impl Config {
         let reader = Reader::new(text);
         let root = reader.section("", root.get_ref(), root.span());
         let client_id = mqtt::first_client_id(&root);
-        admin::read(&root, &sections::Files { base, check: false }, &client_id)
+        admin::read(&root, &sections::Files { base, check: false, people: false }, &client_id)
     }
 
     /// Checks a text as if it stood in `file`; relative paths in it start at `base`. Does not look whether files that it
@@ -288,10 +307,10 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse_trusting(text: &str, file: &str, base: &Path) -> Result<Config, Problems> {
-        Config::read(text, file, base, false, None)
+        Config::read(text, file, base, Check { secrets: false, people: false }, None)
     }
 
-    fn read(text: &str, file: &str, base: &Path, files: bool, names: Option<&Names>) -> Result<Config, Problems> {
+    fn read(text: &str, file: &str, base: &Path, check: Check, names: Option<&Names>) -> Result<Config, Problems> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let reader = Reader::new(text);
         for error in &errors {
@@ -299,7 +318,7 @@ impl Config {
         }
         let span = root.span();
         let root = reader.section("", root.get_ref(), span);
-        let context = sections::Files { base, check: files };
+        let context = sections::Files { base, check: check.secrets, people: check.people };
         let graph = graph::graph(&root, &context);
         let brokers = mqtt::read(&root, &context);
         let (policy, on_stop) = sections::presence(&root);
@@ -309,7 +328,9 @@ impl Config {
         let admin = admin::read(&root, &context, first.map_or("", |first| &first.client_id));
         let (people, listing) = people::read(&root, &context, |section| match (names, &graph) {
             (Some(names), _) => names.clone(),
-            (None, Some(graph)) if files && section.resolve_names => Names::load(&section.state_dir, graph.tenant_id),
+            (None, Some(graph)) if check.people && section.resolve_names => {
+                Names::load(&section.state_dir, graph.tenant_id)
+            }
             _ => Names::default(),
         });
         let plan = rules::plan(&root, people, policy, &brokers);

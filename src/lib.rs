@@ -12,6 +12,7 @@
 //! * `mqtt`, `graph`, `admin`: adapters, each the only user of its library; they do not know each other.
 //! * `service`: what a service manager is told.
 //! * `config`: from TOML to what the program needs, with all problems at once. `cli`: one file a command.
+//! * `replay`: a recording through the core and the tenant model, on virtual time.
 //! * [`sandbox`]: a stand-in for the tenant. Its heart, [`sandbox::tenant`], is a pure model of Graph presence and shares
 //!   no code with [`presence`], so that it can judge it.
 
@@ -30,6 +31,8 @@ pub mod graph;
 #[cfg(feature = "bridge")]
 pub mod mqtt;
 pub mod presence;
+#[cfg(feature = "bridge")]
+pub mod replay;
 pub mod sandbox;
 #[cfg(feature = "bridge")]
 pub mod secret;

@@ -1,5 +1,12 @@
 //! From topics and payloads to effects: patterns, payloads, hostile input.
 
+mod hostile;
+mod language;
+mod messages;
+mod mistakes;
+mod page;
+mod times;
+
 use presence_bridge::presence::topic::{Index, Pattern, minimal_filters};
 use presence_bridge::presence::{Reason, SourceId};
 use proptest::prelude::*;

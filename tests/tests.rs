@@ -9,6 +9,7 @@
 //! * `small_worlds`: every path of one person to a depth, healed, must come right.
 //! * `readback`: what is held, compared with what colleagues see.
 //! * `renewals`: the short cut of repeats, against a core without it.
+//! * `replay`: recordings on virtual time, golden files; `explain` and `record`, the real program.
 //! * `rules`, `configuration`: mapping and configuration files.
 //! * `people`: who is listed, and changes of that under a running bridge.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
@@ -71,6 +72,8 @@ mod process;
 mod queue;
 mod readback;
 mod renewals;
+#[cfg(feature = "sandbox")]
+mod replay;
 #[cfg(feature = "sandbox")]
 mod rules;
 mod rush;

@@ -62,6 +62,12 @@ const MESSAGE: &[&str] = &[
     Reason::UnknownSubject.as_str(),
     Reason::UnknownSignal.as_str(),
     Reason::TooManyShares.as_str(),
+    Reason::Guard.as_str(),
+    Reason::EmptyList.as_str(),
+    Reason::BadTime.as_str(),
+    Reason::TooOld.as_str(),
+    Reason::Duplicate.as_str(),
+    Reason::DeviceDown.as_str(),
 ];
 const MQTT_LOST: &[&str] = &[
     "port_refuses",

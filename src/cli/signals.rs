@@ -103,7 +103,6 @@ pub(super) fn before_the_start() -> ExitCode {
 }
 
 /// Ready at the first SIGTERM or SIGINT, for commands that have nothing to drain and nothing to read again.
-#[cfg(feature = "sandbox")]
 pub(super) async fn asked_to_end() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return drop(tokio::signal::ctrl_c().await);

@@ -40,7 +40,7 @@ pub(super) fn read(
         self::users(users, section.resolve_names, &mut list);
     }
     if let Some(path) = &section.file
-        && files.check
+        && files.people
     {
         for problem in file::read(path, section.resolve_names, &mut list) {
             root.reader().add(problem);
@@ -51,7 +51,7 @@ pub(super) fn read(
     }
     if let Some(devices) = root.table("devices") {
         // Names of a people file that is not looked at cannot be known.
-        let known = section.file.is_none() || files.check;
+        let known = section.file.is_none() || files.people;
         self::devices(&devices, known, &mut list);
     }
     let mut signals = Vec::new();

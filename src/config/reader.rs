@@ -85,7 +85,7 @@ impl<'r, 'i> Section<'r, 'i> {
         }
     }
 
-    fn find(&self, name: &'static str) -> Option<At<&'r DeValue<'i>>> {
+    pub(super) fn find(&self, name: &'static str) -> Option<At<&'r DeValue<'i>>> {
         self.asked(name);
         let (_, _, value, span) = self.entries.iter().find(|(key, ..)| *key == name)?;
         Some(At { value: *value, span: span.clone(), key: self.key(name) })
@@ -141,6 +141,14 @@ impl<'r, 'i> Section<'r, 'i> {
         })
     }
 
+    /// A value that is a table, as one.
+    pub(super) fn as_table(&self, at: &At<&'r DeValue<'i>>) -> Option<Section<'r, 'i>> {
+        match at.value {
+            DeValue::Table(table) => Some(self.reader.section(&at.key, table, at.span.clone())),
+            _ => None,
+        }
+    }
+
     pub(super) fn table(&self, name: &'static str) -> Option<Section<'r, 'i>> {
         let at = self.find(name)?;
         match at.value {
@@ -194,7 +202,10 @@ impl<'r, 'i> Section<'r, 'i> {
     }
 
     pub(super) fn words(&self, name: &'static str) -> Vec<String> {
-        let Some(at) = self.find(name) else { return Vec::new() };
+        self.find(name).map_or(Vec::new(), |at| self.as_words(&at))
+    }
+
+    pub(super) fn as_words(&self, at: &At<&DeValue<'_>>) -> Vec<String> {
         let scalar = |value: &DeValue<'_>| match value {
             DeValue::String(text) => Some(text.to_string()),
             DeValue::Integer(number) => Some(number.as_str().to_owned()),
@@ -207,7 +218,7 @@ impl<'r, 'i> Section<'r, 'i> {
             value => scalar(value).map(|word| vec![word]),
         };
         words.unwrap_or_else(|| {
-            self.problem(&at, "must be a list of words", r#"for example ["on", "open"]"#);
+            self.problem(at, "must be a list of words", r#"for example ["on", "open"]"#);
             Vec::new()
         })
     }

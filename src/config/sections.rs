@@ -17,8 +17,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How files that the configuration names are found.
 pub(super) struct Files<'a> {
     pub(super) base: &'a Path,
-    /// Whether they must be there.
+    /// Whether those with secrets and certificates must be there.
     pub(super) check: bool,
+    /// Whether the people file is read.
+    pub(super) people: bool,
 }
 
 impl Files<'_> {

@@ -98,6 +98,11 @@ fn millis(span: Duration) -> i64 {
 const OVER: Deadline = Deadline { mono: Mono::ZERO, wall: Timestamp::MAX };
 
 impl Share {
+    /// Whether its device said on last.
+    pub(super) fn says_on(&self) -> bool {
+        self.said == Say::On
+    }
+
     fn new(now: Now, origin: Origin, rule: RuleId, effect: &Effect<'_>) -> Self {
         Share {
             signal: origin.signal,

@@ -10,6 +10,7 @@ mod messages;
 mod readback;
 mod reload;
 mod restart;
+mod turns;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::RandomState;

@@ -8,6 +8,8 @@
 //! take. So where nothing but the lease can change, the share leaves its *renewal* here: a repeat notes its time and
 //! is done, and the share asks for that time when its lease would end, or when anything else touches it.
 
+pub(super) mod notes;
+
 use std::collections::HashMap;
 use std::hash::Hasher;
 use std::num::NonZeroU64;
@@ -85,6 +87,8 @@ pub(super) enum Recall {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     topics: HashMap<TopicKey, Heard, Keyed>,
+    /// What rules have to remember besides.
+    pub(super) notes: notes::Notes,
 }
 
 pub(super) fn digest(bytes: &[u8]) -> u64 {

@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub people: Vec<SavedPerson>,
     /// The last message of each topic.
     pub topics: Vec<SavedTopic>,
+    /// The last event of each device whose rule tells one from the next: digests of the device and of the event, and when.
+    pub events: Vec<(u64, u64, Mono)>,
     /// Brokers that had been listened to: since when they could not be heard, if they could not.
     pub sources: Vec<(SourceId, Option<Mono>)>,
     /// Tenants whose gate was shut, and until when.

@@ -9,19 +9,19 @@ use super::super::memory::{Recall, Renewal, TopicKey};
 use super::super::now::{Deadline, Mono, Now, Timestamp};
 use super::super::plan::RuleId;
 use super::super::rule::door::Pause;
-use super::super::rule::{Effect, Reason};
+use super::super::rule::{Effect, Missing, Reason};
 use super::{Core, Handled, Step, index};
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
-const FIRST_RETAINED: Duration = Duration::from_secs(3600);
+pub(super) const FIRST_RETAINED: Duration = Duration::from_secs(3600);
 
 /// A message on its way through the rules.
 #[derive(Clone, Copy)]
-struct Message<'a> {
-    source: SourceId,
-    key: TopicKey,
-    publish: &'a Publish<'a>,
-    recall: Recall,
+pub(super) struct Message<'a> {
+    pub(super) source: SourceId,
+    pub(super) key: TopicKey,
+    pub(super) publish: &'a Publish<'a>,
+    pub(super) recall: Recall,
 }
 
 impl Core {
@@ -47,24 +47,46 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         let mut recall = None;
         let mut renewal = None;
+        let mut named = Vec::new();
         if let Some(said) = plan.rules.pause(topic, publish.payload) {
             let heard = self.memory.recall(self.now.mono, key, publish.payload);
             recall = said.is_ok().then_some(heard);
             let step = self.take_pause(said, Message { source, key, publish, recall: heard });
             self.steps.push(step);
         }
+        plan.rules.beside(source, topic, publish.payload, &mut |rule, link, fact| {
+            let step = match fact {
+                Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
+                Ok(fact) => {
+                    let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
+                    self.hear_beside(Message { source, key, publish, recall }, rule, link, fact)
+                }
+            };
+            self.steps.push(step);
+        });
         plan.rules.evaluate(source, topic, publish.payload, &mut |rule, result| {
             let step = match result {
                 Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
                 Ok(effect) => {
                     let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
-                    let (step, renews) = self.take(Message { source, key, publish, recall }, rule, effect);
+                    if plan.rules.get(rule).is_some_and(|rule| rule.absent != Missing::Ignore) {
+                        named.push((rule, effect.person, effect.device.to_owned()));
+                    }
+                    let (step, renews) = self.weigh_in(Message { source, key, publish, recall }, rule, effect);
                     renewal = renews;
                     step
                 }
             };
             self.steps.push(step);
         });
+        let unchanged = publish.retain && recall == Some(Recall::Same);
+        if !unchanged && plan.rules.have_lists() {
+            let heard = || self.memory.recall(self.now.mono, key, publish.payload);
+            let heard = recall.unwrap_or_else(heard);
+            if self.sweep(Message { source, key, publish, recall: heard }, topic, &named) {
+                recall = Some(heard); // it reached whom it no longer names
+            }
+        }
         if recall.is_some() {
             // Where more than one rule takes the topic, a repeat is not that simple.
             let renewal = renewal.filter(|_| self.steps.len() == 1);
@@ -82,7 +104,12 @@ impl Core {
     }
 
     /// What one rule makes of a message; with the renewal, if the same again would only renew a share.
-    fn take(&mut self, message: Message<'_>, rule: RuleId, mut effect: Effect<'_>) -> (Step, Option<Renewal>) {
+    pub(super) fn take(
+        &mut self,
+        message: Message<'_>,
+        rule: RuleId,
+        mut effect: Effect<'_>,
+    ) -> (Step, Option<Renewal>) {
         let Message { source, key, publish, recall } = message;
         let id = self.slots[effect.person];
         let now = self.now;

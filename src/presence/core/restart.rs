@@ -52,7 +52,8 @@ impl Core {
         let gates = tenants.filter_map(|(tenant, lane)| Some((*tenant, lane.gate.shut(now.mono)?))).collect();
         let sources = self.sources.iter().enumerate();
         let sources = sources.map(|(slot, source)| (source_id(slot), source.unheard_since())).collect();
-        Snapshot { version: VERSION, taken: now, people, topics: self.memory.save(), sources, gates }
+        let (topics, events) = (self.memory.save(), self.memory.notes.save());
+        Snapshot { version: VERSION, taken: now, people, topics, events, sources, gates }
     }
 
     fn save(&self, person: &Person) -> Option<SavedPerson> {
@@ -101,6 +102,8 @@ impl Core {
                 topic
             }),
         );
+        let events = snapshot.events.into_iter();
+        core.memory.notes.restore(events.map(|(device, event, at)| (device, event, shift.mono(at))));
         for (tenant, until) in snapshot.gates {
             let lanes = plan.tenants.iter().zip(&mut core.lanes);
             for (_, lane) in lanes.filter(|(known, _)| **known == tenant) {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::json::Json;
-use super::{DEFAULT_TTL, Effect, LARGEST, LONGEST_TTL, Reason, Rules, Say};
+use super::{DEFAULT_TTL, Effect, LARGEST, LONGEST_TTL, More, Reason, Rules, Say};
 use crate::presence::now::{Timestamp, parse_duration};
 use crate::presence::plan::RuleId;
 
@@ -82,6 +82,7 @@ impl Rules {
             until,
             timed: span.is_some(),
             accept_retained: true,
+            more: More::default(),
         })
     }
 }
