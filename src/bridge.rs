@@ -268,7 +268,6 @@ impl Bridge {
                     self.call(ticket, person, Body::Clear, not_after, Cause::Change);
                 }
                 Action::Read { tenant, serial, .. } => self.read(tenant, serial),
-                Action::Journal { .. } => {} // nothing is kept over a restart yet: see ARCHITECTURE.md, "What is absent"
                 Action::Changed { person } => self.mark(Topic::Person(person)),
                 Action::Alarm { alarm, on } => self.alarm(alarm, on),
             }

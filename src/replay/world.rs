@@ -233,7 +233,7 @@ impl World {
                 Action::ClearPresence { ticket, person, .. } => self.call(ticket, person, None, false, tell),
                 Action::Read { tenant, serial, .. } => self.read(tenant, serial),
                 Action::Changed { person } => self.changed(person, tell),
-                Action::Journal { .. } | Action::Alarm { .. } => {}
+                Action::Alarm { .. } => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::action::{Action, Publish, SourceId};
+use super::super::action::{Publish, SourceId};
 use super::super::board::{Applied, Origin};
 use super::super::memory::{Recall, Renewal, TopicKey};
 use super::super::now::{Deadline, Mono, Now, Timestamp};
@@ -34,8 +34,12 @@ impl Core {
         };
         let key = TopicKey::new(source, topic);
         if !publish.retain
-            && let Some(Renewal { person, rule, .. }) = self.memory.renew(now.mono, key, publish.payload)
+            && let Some((Renewal { person, rule, .. }, due)) = self.memory.renew(now.mono, key, publish.payload)
         {
+            if due {
+                self.unsaved.person(person);
+                self.unsaved.topic(key);
+            }
             self.steps.push(Step { rule: Some(rule), person: Some(person), result: Ok(Applied::Renewed) });
             return Handled { steps: &self.steps };
         }
@@ -43,7 +47,9 @@ impl Core {
         if self.memory.is_full(self.people.len()) {
             self.stop_renewals();
             self.memory.forget_oldest();
+            self.unsaved.everything();
         }
+        self.shortest = Duration::MAX;
         let plan = Arc::clone(&self.plan);
         let mut recall = None;
         let mut renewal = None;
@@ -90,12 +96,24 @@ impl Core {
         if recall.is_some() {
             // Where more than one rule takes the topic, a repeat is not that simple.
             let renewal = renewal.filter(|_| self.steps.len() == 1);
-            self.memory.remember(now.mono, source, key, publish.payload, renewal);
+            self.remember(source, key, publish.payload, renewal);
         }
         if self.steps.is_empty() {
             return self.refuse(Reason::NoRule);
         }
         Handled { steps: &self.steps }
+    }
+
+    /// What the topic said, for its replays; and for the journal, where that has to know.
+    fn remember(&mut self, source: SourceId, key: TopicKey, payload: &[u8], renewal: Option<Renewal>) {
+        let reached = self.steps.iter().filter_map(|step| step.person);
+        let partition = |person| 1 << (self.people[index(person)].partition.0 % 64);
+        let partitions = reached.fold(0_u64, |all, person| all | partition(person));
+        let about = (partitions, self.shortest);
+        if self.memory.remember(self.now.mono, (source, key), payload, renewal, about) {
+            self.unsaved.topic(key);
+            self.steps.iter().filter_map(|step| step.person).for_each(|person| self.unsaved.person(person));
+        }
     }
 
     fn refuse(&mut self, reason: Reason) -> Handled<'_> {
@@ -125,7 +143,9 @@ impl Core {
             // Where the clock could not be right, how old it is is as unknown as for a topic never heard before.
             let doubtful = board.doubts(now, origin);
             if recall == Recall::Same && !doubtful {
-                board.confirm(now, origin, &mut self.memory);
+                if board.confirm(now, origin, &mut self.memory) {
+                    self.unsaved.person(id);
+                }
                 step.result = Err(Reason::Replay);
                 self.settle(id);
                 return (step, None);
@@ -142,11 +162,12 @@ impl Core {
         }
         let applied = board.apply(now, origin, rule, &effect, self.plan.policy.grace, &mut self.memory);
         step.result = applied.as_ref().map(|(applied, _)| *applied).map_err(|reason| *reason);
+        self.shortest = self.shortest.min(effect.ttl);
         let share = applied.ok().and_then(|(_, share)| share).filter(|_| plain);
         let ttl = share.and_then(|share| share.let_renew(now, key));
         if step.result == Ok(Applied::Changed) {
             self.people[index(id)].stirred = now.mono;
-            self.out.push_back(Action::Journal { person: id });
+            self.unsaved.person(id);
         }
         self.settle(id);
         (step, ttl.map(|ttl| Renewal { person: id, rule, ttl }))

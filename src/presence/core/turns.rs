@@ -59,7 +59,7 @@ impl Core {
                 (None, Turn::Toggle) => Some((memory::digest(message.publish.payload), false)),
                 (None, _) => None,
             };
-            let fresh = event.is_none_or(|(event, named)| self.memory.notes.is_new(now.mono, device, event, named));
+            let fresh = event.is_none_or(|(event, named)| self.is_new(device, event, named));
             if retained && !rule.accept_retained {
                 return Err(Reason::RetainedIgnored); // and what it said is known from here on
             }
@@ -67,7 +67,7 @@ impl Core {
                 return Err(Reason::Duplicate);
             }
         } else if let Some(event) = effect.more.event
-            && !self.memory.notes.is_new(now.mono, device, event, true)
+            && !self.is_new(device, event, true)
             && !retained
         {
             return Err(Reason::Duplicate);
@@ -94,6 +94,15 @@ impl Core {
             }
         }
         if effect.more.links.is_empty() { Ok(effect) } else { self.joined(message, id, device, effect) }
+    }
+
+    /// Whether it is another event than a device's last, which it then is.
+    fn is_new(&mut self, device: u64, event: u64, named: bool) -> bool {
+        let fresh = self.memory.notes.is_new(self.now.mono, device, event, named);
+        if fresh {
+            self.unsaved.event(device);
+        }
+        fresh
     }
 
     fn device_key(&self, rule: RuleId, effect: &Effect<'_>) -> u64 {

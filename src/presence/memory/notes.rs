@@ -73,7 +73,14 @@ impl Notes {
     }
 
     pub(in crate::presence) fn restore(&mut self, events: impl Iterator<Item = (u64, u64, Mono)>) {
-        self.events.extend(events.take(MOST).map(|(device, event, at)| (device, (event, at))));
+        for (device, event, at) in events.take(MOST) {
+            self.events.entry(device).or_insert((event, at));
+        }
+    }
+
+    /// The last event of a device.
+    pub(in crate::presence) fn event(&self, device: u64) -> Option<(u64, u64, Mono)> {
+        self.events.get(&device).map(|&(event, at)| (device, event, at))
     }
 
     /// On which side of two bounds a device's number is.
