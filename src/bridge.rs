@@ -6,6 +6,7 @@
 
 mod announce;
 mod answers;
+mod commands;
 pub mod discovery;
 mod links;
 mod lookup;

@@ -15,11 +15,13 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod forget;
 mod hints;
 pub mod init;
 mod instance;
 mod logs;
 mod panics;
+pub mod pause;
 pub mod record;
 pub mod replay;
 pub mod run;
@@ -68,6 +70,10 @@ enum Command {
     Record(record::Args),
     /// Play a recording through the configuration, offline: what would be wanted, called and seen.
     Replay(replay::Args),
+    /// Let somebody show nothing of the bridge's for a while; their devices are followed meanwhile.
+    Pause(pause::Args),
+    /// Forget what devices said of somebody, and a pause.
+    Forget(forget::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -110,6 +116,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Record(args) => record::record(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Forget(args) => forget::forget(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),

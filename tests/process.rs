@@ -1,6 +1,7 @@
 //! The program as the system has it: signals, service manager, panics, descriptors, one instance for a state directory.
 //! By the real binary between mosquitto and the tenant model; each fault says which change of one line turns it red.
 
+mod commands;
 mod ends;
 mod manager;
 mod trouble;
