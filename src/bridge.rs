@@ -6,6 +6,7 @@
 
 mod announce;
 mod answers;
+mod commands;
 pub mod discovery;
 mod journal;
 mod links;
@@ -17,6 +18,7 @@ mod published;
 mod readback;
 pub mod reload;
 pub mod report;
+mod service;
 mod status;
 pub mod unmapped;
 mod words;
@@ -107,6 +109,7 @@ pub struct Bridge {
     journal: Journal,
     answered: answers::LastAnswer,
     unmapped: unmapped::Unmapped,
+    duty: service::Duty,
 }
 
 /// A call that ended.
@@ -155,6 +158,7 @@ impl Bridge {
             ends: publish::Ends::default(),
             answered: None,
             unmapped: unmapped::Unmapped::default(),
+            duty: service::Duty::default(),
             clock,
         };
         bridge.recall_published();
@@ -164,6 +168,7 @@ impl Bridge {
     /// Runs until `stop` is ready with the policy to follow, then drains and disconnects within some seconds.
     pub async fn run(mut self, stop: impl Future<Output = OnStop>) {
         let mut stop = std::pin::pin!(stop);
+        self.begin_duty();
         let on_stop = loop {
             self.perform();
             self.write_journal();
@@ -182,6 +187,7 @@ impl Bridge {
                 Some(news) = self.news.recv() => self.learn(news),
                 Some(asked) = self.questions.next() => self.answer(asked),
                 () = self.alarms.changed() => self.mark(Topic::Status),
+                () = self.duty.due() => self.do_duty(),
                 (place, permit) = links::permit(&self.links, turn), if publish => self.publish(place, permit),
                 () = self.timer.until(deadline) => {
                     let now = self.clock.now();
@@ -319,6 +325,7 @@ impl Bridge {
     /// Brokers hear the farewell while the last calls are made: none of them waits for another, nor for Graph.
     async fn stop(mut self, policy: OnStop) {
         tracing::info!(policy = ?policy, "Stopping.");
+        self.duty.end();
         self.core.handle_stop(self.clock.now(), policy);
         self.flush_journal().await;
         let mut farewells = JoinSet::new();

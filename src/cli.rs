@@ -1,4 +1,5 @@
-//! The command line: one file a command. Exit codes: 0 done, 64 usage, 65 data (`replay`), 78 configuration, 1 the rest.
+//! The command line: one file a command. Exit codes: 0 done, 64 usage, 65 data (`replay`), 70 a fault of the program, 75
+//! another bridge runs with the same state directory, 78 configuration, 1 the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is what a command line is for")]
 
 /// Prints a line for a person, as `println!` does. Whoever stopped reading (`| head`) has seen enough, and is no reason to
@@ -14,14 +15,19 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod forget;
 mod hints;
 pub mod init;
+mod instance;
 mod logs;
+mod panics;
+pub mod pause;
 pub mod record;
 pub mod replay;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod signals;
 #[cfg(feature = "sandbox")]
 mod speed;
 pub mod status;
@@ -36,6 +42,8 @@ use crate::config::{Config, Problems};
 
 /// `EX_USAGE` of sysexits.h
 const USAGE: u8 = 64;
+/// `EX_TEMPFAIL` of sysexits.h: somebody else has what this command needs for itself.
+const IN_USE: u8 = 75;
 /// `EX_CONFIG` of sysexits.h
 const CONFIG: u8 = 78;
 
@@ -65,6 +73,10 @@ enum Command {
     Record(record::Args),
     /// Play a recording through the configuration, offline: what would be wanted, called and seen.
     Replay(replay::Args),
+    /// Let somebody show nothing of the bridge's for a while; their devices are followed meanwhile.
+    Pause(pause::Args),
+    /// Forget what devices said of somebody, and a pause.
+    Forget(forget::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -108,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Record(args) => record::record(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Forget(args) => forget::forget(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),

@@ -224,6 +224,19 @@ pub struct LogSection {
     pub format: LogFormat,
 }
 
+/// Where a service manager wants to be told how it goes, and how long it waits for a word of life.
+#[must_use]
+pub fn service_manager() -> (Option<String>, Option<Duration>) {
+    env::service_manager()
+}
+
+/// A test aid of debug builds: `task` or `thread`, in which to panic once the bridge runs.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn panics_in() -> Option<String> {
+    env::panics_in()
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

@@ -11,6 +11,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &["presence"]),
     ("telemetry", &["presence", "clock"]),
     ("secret", &[]),
+    ("service", &[]),
     ("tls", &[]),
     ("mqtt", &["presence", "clock", "telemetry", "secret", "tls"]),
     ("graph", &["presence", "clock", "telemetry", "secret", "tls"]),
@@ -18,7 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("replay", &["presence", "sandbox"]),
     ("admin", &["presence", "clock", "telemetry"]),
     ("store", &["presence", "telemetry"]),
-    ("bridge", &["presence", "mqtt", "graph", "store", "admin", "telemetry", "clock", "config"]),
+    ("bridge", &["presence", "mqtt", "graph", "store", "admin", "telemetry", "clock", "config", "service"]),
     ("main", &["cli"]),
 ];
 

@@ -29,7 +29,7 @@ fn person(object_id: &str, held: Held) -> SavedPerson {
 }
 
 fn topic(topic: u64, payload: u64) -> SavedTopic {
-    SavedTopic { source: SourceId(0), topic, payload, at: Mono::BOOT, partitions: 1 }
+    SavedTopic { source: SourceId(0), topic, payload, at: Mono::BOOT, partitions: 1, about: Default::default() }
 }
 
 /// Says that something is held of these people, and that these topics said something.

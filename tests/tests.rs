@@ -27,6 +27,7 @@
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
 //! * `unmapped`: whom messages name and nobody knows, through the real program.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
+//! * `process`: the program as the system has it: signals, service manager, panics, descriptors, one instance a directory.
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
 //! * `home_assistant`: what is announced there, by what was learnt from the real one (`tests/home_assistant/run`).
 //! * `figures`: measured and printed, never asserted.
@@ -70,6 +71,8 @@ mod network;
 mod own_topics;
 #[cfg(feature = "sandbox")]
 mod people;
+#[cfg(feature = "sandbox")]
+mod process;
 mod queue;
 mod readback;
 mod renewals;

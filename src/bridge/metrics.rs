@@ -25,6 +25,7 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
     ),
     ("lookup", "User names looked up at Graph.", &["found", "unknown", "not_allowed", "throttled", "failed"]),
     ("reload", "Configurations on disk that changed.", &["taken", "refused"]),
+    ("command", "What was asked for at the machine.", &["pause", "resume", "forget"]),
     ("alarm", "Alarms that began.", &[]),
     ("token", "Requests for a token that brought none.", &["refused", "failed"]),
     ("credential", "Credentials that end soon.", &["ends_in_30_days", "ends_in_7_days", "ends_in_a_day", "ended"]),

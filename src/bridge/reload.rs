@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Names, PeopleSection, Problems, SourceSection};
 use crate::graph::Graph;
 use crate::presence::{Mono, ObjectId, Plan};
+use crate::service::Manager;
 use crate::telemetry::{AlarmText, Event, Telemetry};
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,7 +44,8 @@ pub struct Source {
     people: PeopleSection,
     /// By broker.
     filters: Vec<Vec<String>>,
-    fixed: [(&'static str, String); 6],
+    fixed: [(&'static str, String); 7],
+    manager: Manager,
 }
 
 impl Source {
@@ -56,7 +58,13 @@ impl Source {
             people: config.people.clone(),
             filters: filters(config),
             fixed: fixed(config),
+            manager: Manager::default(),
         }
+    }
+
+    /// The service manager, who may have asked for a reload and waits for its end.
+    pub fn tell(&mut self, manager: Manager) {
+        self.manager = manager;
     }
 
     /// How its people are listed.
@@ -74,12 +82,13 @@ fn filters(config: &Config) -> Vec<Vec<String>> {
 }
 
 /// What needs a restart. Secrets have no words here, and need none: they are read at each use.
-fn fixed(config: &Config) -> [(&'static str, String); 6] {
+fn fixed(config: &Config) -> [(&'static str, String); 7] {
     [
         ("[graph]", format!("{:?}", config.graph)),
         ("[mqtt], [[source]]", format!("{:?} {}", config.sources, config.topic_prefix)),
         ("[home_assistant]", format!("{:?}", config.home_assistant)),
         ("[admin]", format!("{:?}", config.admin)),
+        ("[state]", format!("{:?}", config.people.state_dir)),
         ("[log]", format!("{:?}", config.log)),
         ("presence.on_stop", format!("{:?}", config.on_stop)),
     ]
@@ -155,7 +164,7 @@ impl Watcher {
             tokio::select! {
                 () = self.news.closed() => return,
                 _ = looks.tick() => self.look().await,
-                Some(()) = hangups.recv() => self.read().await,
+                Some(()) = hangups.recv() => self.read_as_asked().await,
                 () = self.lookups.turn() => self.ask().await,
             }
         }
@@ -172,6 +181,16 @@ impl Watcher {
         if self.lookups.is_time_to_schedule() {
             self.schedule();
         }
+    }
+
+    /// On SIGHUP: whoever asked is told when it is done, and in the status line how it went.
+    async fn read_as_asked(&mut self) {
+        self.source.manager.reloading(self.clock.monotonic_micros());
+        self.read().await;
+        if let Some((why, _)) = &self.refused {
+            self.source.manager.status(&format!("Configuration on disk refused, the last good one stays: {why}"));
+        }
+        self.source.manager.ready();
     }
 
     /// Reads the files, and takes them up if they are right.

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tracing_subscriber::filter::LevelFilter;
 
 use self::redact::Redact;
-use super::{ConfigArg, block_on, finish, logs, run};
+use super::{ConfigArg, block_on, finish, logs, run, signals};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat, LogSection, SourceSection};
 use crate::mqtt::{self, Event, Events, Handle, Incoming, Session};
@@ -100,7 +100,7 @@ async fn listen(args: &Args, config: &Config, output: Output) -> Result<String, 
     let ended = tokio::select! {
         ended = recorder.run(&mut events, args.limit) => ended,
         () = after(args.span) => Ok(()),
-        _ = run::wait_for_signal() => Ok(()),
+        _ = signals::asked_to_end() => Ok(()),
     };
     drop(events);
     while links.join_next().await.is_some() {}

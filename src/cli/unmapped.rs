@@ -2,14 +2,13 @@
 //! handset shows which line is missing.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::status::{addresses, first_answer, section};
-use super::{ConfigArg, block_on, finish};
+use super::status::{Place, first_answer};
+use super::{block_on, finish};
 use crate::admin::Address;
 use crate::bridge::unmapped::escaped;
 
@@ -22,13 +21,10 @@ const PATIENCE: u32 = 60;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    config: ConfigArg,
+    place: Place,
     /// Go on, and show each as it is heard from now on, until interrupted.
     #[arg(long)]
     watch: bool,
-    /// The bridge's socket, instead of the one that the configuration leads to.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
     /// As the bridge says it; with --watch one object a line.
     #[arg(long)]
     json: bool,
@@ -41,10 +37,7 @@ pub fn unmapped(args: &Args) -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<(), String> {
-    let addresses = match &args.socket {
-        Some(path) => vec![Address::Unix(path.clone())],
-        None => addresses(&section(&args.config.config)?),
-    };
+    let addresses = args.place.addresses()?;
     let answer = ask(&addresses).await?;
     match (args.watch, args.json) {
         (true, json) => watch(&addresses, &answer, json).await,

@@ -16,7 +16,7 @@ use crate::presence::{PersonPlan, Presence, Signal};
 const STATE_DIR: &str = "/var/lib/presence-bridge";
 
 /// What stands in the place of a signal at the door, and is none: see `presence::rule::door`.
-const TAKEN: [&str; 2] = ["pause", "error"];
+const TAKEN: [&str; 3] = ["pause", "forget", "error"];
 
 /// What the tables say.
 #[derive(Debug, Default)]

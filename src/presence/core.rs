@@ -5,6 +5,7 @@
 //! put the person where the queue and the timers need them. It is idempotent, so calling it once too often is harmless.
 
 mod calls;
+mod forget;
 mod hearing;
 mod messages;
 mod readback;

@@ -21,7 +21,7 @@ use super::action::{PersonId, SourceId};
 use super::now::Mono;
 use super::plan::RuleId;
 use super::quick::Keyed;
-use super::snapshot::SavedTopic;
+use super::snapshot::{SavedTopic, Tag};
 
 /// As many topics as are remembered at least; an entry takes some 50 bytes.
 const MOST: usize = 200_000;
@@ -77,6 +77,8 @@ struct Heard {
     late: u32,
     /// Partitions of the people whom it reached, a bit each.
     partitions: u64,
+    /// Who that is.
+    about: Tag,
 }
 
 impl Heard {
@@ -97,6 +99,7 @@ impl Heard {
             payload: self.digest,
             at: self.at,
             partitions: self.partitions,
+            about: self.about,
         }
     }
 }
@@ -173,10 +176,10 @@ impl Memory {
         (source, key): (SourceId, TopicKey),
         payload: &[u8],
         renewal: Option<Renewal>,
-        (partitions, ttl): (u64, Duration),
+        (partitions, about, ttl): (u64, Tag, Duration),
     ) -> bool {
         let digest = digest(payload);
-        let fresh = Heard { digest, at: now, renewal, source, late: 0, partitions };
+        let fresh = Heard { digest, at: now, renewal, source, late: 0, partitions, about };
         let Some(heard) = self.topics.get_mut(&key) else {
             self.topics.insert(key, fresh);
             return true;
@@ -199,10 +202,17 @@ impl Memory {
     }
 
     pub(super) fn restore(&mut self, people: usize, topics: impl Iterator<Item = SavedTopic>) {
-        for SavedTopic { source, topic, payload, at, partitions } in topics.take(room(people)) {
-            let heard = Heard { digest: payload, at, renewal: None, source, late: 0, partitions };
+        for SavedTopic { source, topic, payload, at, partitions, about } in topics.take(room(people)) {
+            let heard = Heard { digest: payload, at, renewal: None, source, late: 0, partitions, about };
             self.topics.entry(TopicKey::of(source, topic)).or_insert(heard);
         }
+    }
+
+    /// Forgets what was heard of a person: their topics, also those that spoke of others too, and what rules remember of them.
+    /// Nothing may be renewed here meanwhile ([`Memory::stop_all`]).
+    pub(super) fn forget(&mut self, person: PersonId, partition: u64, tag: Tag) {
+        self.topics.retain(|_, heard| heard.partitions & partition == 0 || !heard.about.may_be(tag));
+        self.notes.forget(person, tag);
     }
 
     /// Whether something has to be forgotten before anything new is remembered.

@@ -10,6 +10,7 @@ use super::super::now::{Deadline, Mono, Now, Timestamp};
 use super::super::plan::RuleId;
 use super::super::rule::door::Pause;
 use super::super::rule::{Effect, Missing, Reason};
+use super::super::snapshot::Tag;
 use super::{Core, Handled, Step, index};
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
@@ -54,6 +55,11 @@ impl Core {
         let mut recall = None;
         let mut renewal = None;
         let mut named = Vec::new();
+        if let Some(said) = plan.rules.forget(topic, publish.payload) {
+            let step = self.take_forget(said, publish.retain);
+            self.steps.push(step);
+            return Handled { steps: &self.steps }; // the topic itself is not remembered either
+        }
         if let Some(said) = plan.rules.pause(topic, publish.payload) {
             let heard = self.memory.recall(self.now.mono, key, publish.payload);
             recall = said.is_ok().then_some(heard);
@@ -108,8 +114,10 @@ impl Core {
     fn remember(&mut self, source: SourceId, key: TopicKey, payload: &[u8], renewal: Option<Renewal>) {
         let reached = self.steps.iter().filter_map(|step| step.person);
         let partition = |person| 1 << (self.people[index(person)].partition.0 % 64);
-        let partitions = reached.fold(0_u64, |all, person| all | partition(person));
-        let about = (partitions, self.shortest);
+        let partitions = reached.clone().fold(0_u64, |all, person| all | partition(person));
+        let tags = reached.map(|person| self.tag(person));
+        let tag = tags.reduce(|one, other| if one == other { one } else { Tag::SEVERAL });
+        let about = (partitions, tag.unwrap_or_default(), self.shortest);
         if self.memory.remember(self.now.mono, (source, key), payload, renewal, about) {
             self.unsaved.topic(key);
             self.steps.iter().filter_map(|step| step.person).for_each(|person| self.unsaved.person(person));
@@ -204,6 +212,20 @@ impl Core {
             self.handle_pause(now, id, pause);
         }
         Step { rule: Some(RuleId::DOOR), person: Some(id), result: Ok(applied) }
+    }
+
+    /// Somebody is to be forgotten. What is retained was said at any time, and is to be said again by whoever means it.
+    fn take_forget(&mut self, said: Result<usize, Reason>, retain: bool) -> Step {
+        let step = |person, result| Step { rule: Some(RuleId::DOOR), person, result };
+        match said {
+            Err(reason) => step(None, Err(reason)),
+            Ok(_) if retain => step(None, Err(Reason::RetainedIgnored)),
+            Ok(place) => {
+                let id = self.slots[place];
+                self.handle_forget(self.now, id);
+                step(Some(id), Ok(Applied::Changed))
+            }
+        }
     }
 
     /// A topic speaks of something else: what it renewed so far is written down at the share.

@@ -10,6 +10,7 @@ use super::super::memory::{self, Recall, Renewal};
 use super::super::now::Timestamp;
 use super::super::plan::RuleId;
 use super::super::rule::{Effect, Fact, More, Reason, Role, Say, Turn, Window};
+use super::super::snapshot::Tag;
 use super::messages::{FIRST_RETAINED, Message};
 use super::{Core, Step, index};
 
@@ -53,13 +54,14 @@ impl Core {
         let now = self.now;
         let retained = message.publish.retain;
         let device = self.device_key(id, &effect);
+        let about = (device, self.tag(self.slots[effect.person]));
         if rule.is_edge() && matches!(effect.say, Say::On | Say::Off) {
             let event = match (effect.more.event, effect.more.turn) {
                 (Some(event), _) => Some((event, true)),
                 (None, Turn::Toggle) => Some((memory::digest(message.publish.payload), false)),
                 (None, _) => None,
             };
-            let fresh = event.is_none_or(|(event, named)| self.is_new(device, event, named));
+            let fresh = event.is_none_or(|(event, named)| self.is_new(about, event, named));
             if retained && !rule.accept_retained {
                 return Err(Reason::RetainedIgnored); // and what it said is known from here on
             }
@@ -67,7 +69,7 @@ impl Core {
                 return Err(Reason::Duplicate);
             }
         } else if let Some(event) = effect.more.event
-            && !self.is_new(device, event, true)
+            && !self.is_new(about, event, true)
             && !retained
         {
             return Err(Reason::Duplicate);
@@ -81,7 +83,7 @@ impl Core {
             effect.ttl = effect.ttl.saturating_sub(age);
         }
         match effect.more.turn {
-            Turn::Say if rule.has_band() => self.memory.notes.note_side(device, effect.say),
+            Turn::Say if rule.has_band() => self.memory.notes.note_side(about, effect.say),
             Turn::Say => {}
             Turn::Toggle => {
                 let on = self.level_of(message, &effect) == Some(Level::On);
@@ -97,10 +99,10 @@ impl Core {
     }
 
     /// Whether it is another event than a device's last, which it then is.
-    fn is_new(&mut self, device: u64, event: u64, named: bool) -> bool {
-        let fresh = self.memory.notes.is_new(self.now.mono, device, event, named);
+    fn is_new(&mut self, about: (u64, Tag), event: u64, named: bool) -> bool {
+        let fresh = self.memory.notes.is_new(self.now.mono, about, event, named);
         if fresh {
-            self.unsaved.event(device);
+            self.unsaved.event(about.0);
         }
         fresh
     }

@@ -9,6 +9,7 @@ use crate::presence::action::{PersonId, SourceId};
 use crate::presence::now::{Mono, Timestamp};
 use crate::presence::quick::Keyed;
 use crate::presence::rule::{Fact, Say, Window};
+use crate::presence::snapshot::Tag;
 
 /// As many entries of each kind.
 const MOST: usize = 200_000;
@@ -43,8 +44,8 @@ struct Noted {
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::presence) struct Notes {
-    events: HashMap<u64, (u64, Mono), Keyed>,
-    sides: HashMap<u64, Say, Keyed>,
+    events: HashMap<u64, (u64, Mono, Tag), Keyed>,
+    sides: HashMap<u64, (Say, Tag), Keyed>,
     facts: HashMap<u64, Noted, Keyed>,
     members: HashMap<u64, Member, Keyed>,
 }
@@ -58,38 +59,44 @@ fn insert<T>(map: &mut HashMap<u64, T, Keyed>, key: u64, value: T) {
 
 impl Notes {
     /// Whether a device's event is another than its last, which it then is. `named`: by a field, not by the whole message.
-    pub(in crate::presence) fn is_new(&mut self, now: Mono, device: u64, event: u64, named: bool) -> bool {
+    pub(in crate::presence) fn is_new(
+        &mut self,
+        now: Mono,
+        (device, about): (u64, Tag),
+        event: u64,
+        named: bool,
+    ) -> bool {
         let last = self.events.get(&device);
-        let same = last.is_some_and(|&(last, at)| last == event && (named || now.since(at) < BOUNCE));
-        insert(&mut self.events, device, (event, now));
+        let same = last.is_some_and(|&(last, at, _)| last == event && (named || now.since(at) < BOUNCE));
+        insert(&mut self.events, device, (event, now, about));
         !same
     }
 
     /// The last events, for a snapshot: a press that is delivered again after a restart is the same press.
     pub(in crate::presence) fn save(&self) -> Vec<(u64, u64, Mono)> {
-        let mut events: Vec<_> = self.events.iter().map(|(&device, &(event, at))| (device, event, at)).collect();
+        let mut events: Vec<_> = self.events.iter().map(|(&device, &(event, at, _))| (device, event, at)).collect();
         events.sort_unstable(); // the same core gives the same snapshot
         events
     }
 
     pub(in crate::presence) fn restore(&mut self, events: impl Iterator<Item = (u64, u64, Mono)>) {
         for (device, event, at) in events.take(MOST) {
-            self.events.entry(device).or_insert((event, at));
+            self.events.entry(device).or_insert((event, at, Tag::SEVERAL));
         }
     }
 
     /// The last event of a device.
     pub(in crate::presence) fn event(&self, device: u64) -> Option<(u64, u64, Mono)> {
-        self.events.get(&device).map(|&(event, at)| (device, event, at))
+        self.events.get(&device).map(|&(event, at, _)| (device, event, at))
     }
 
     /// On which side of two bounds a device's number is.
-    pub(in crate::presence) fn note_side(&mut self, device: u64, say: Say) {
-        insert(&mut self.sides, device, say);
+    pub(in crate::presence) fn note_side(&mut self, (device, about): (u64, Tag), say: Say) {
+        insert(&mut self.sides, device, (say, about));
     }
 
     pub(in crate::presence) fn side(&self, device: u64) -> Option<Say> {
-        self.sides.get(&device).copied()
+        self.sides.get(&device).map(|&(say, _)| say)
     }
 
     pub(in crate::presence) fn fact(&self, key: u64) -> Option<Fact> {
@@ -107,6 +114,20 @@ impl Notes {
 
     pub(in crate::presence) fn member(&mut self, key: u64) -> Option<&mut Member> {
         self.members.get_mut(&key)
+    }
+
+    /// Forgets what devices said of a person, and what siblings said that are about nobody else. Events that an earlier process
+    /// kept are anybody's; a press that is delivered again in just that moment is taken for another.
+    pub(in crate::presence) fn forget(&mut self, person: PersonId, tag: Tag) {
+        self.events.retain(|_, (_, _, about)| !about.may_be(tag));
+        self.sides.retain(|_, (_, about)| !about.may_be(tag));
+        let members = &mut self.members;
+        members.retain(|_, member| member.person != person);
+        self.facts.retain(|_, noted| {
+            let before = noted.members.len();
+            noted.members.retain(|key| members.contains_key(key));
+            before == 0 || !noted.members.is_empty()
+        });
     }
 
     /// Remembers what a device said, where its siblings find it.
