@@ -19,7 +19,7 @@ pub mod forget;
 mod hints;
 pub mod init;
 mod instance;
-mod logs;
+pub mod logs;
 mod panics;
 pub mod pause;
 pub mod record;

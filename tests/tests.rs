@@ -26,6 +26,7 @@
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
 //! * `doctor`: why it does not work; the message for each thing that people run into at Graph.
 //! * `unmapped`: whom messages name and nobody knows, through the real program.
+//! * `deploy`, `security`: what is shipped to be installed; each control that SECURITY.md names.
 //! * `binary`: the real program end to end, between mosquitto and the sandbox.
 //! * `process`: the program as the system has it: signals, service manager, panics, descriptors, one instance a directory.
 //! * `scenarios`: what the simulator was asked to decide, through the real program, hours on a faster clock.
@@ -49,6 +50,8 @@ mod brokers;
 #[cfg(feature = "sandbox")]
 mod configuration;
 mod counting;
+#[cfg(feature = "sandbox")]
+mod deploy;
 #[cfg(feature = "sandbox")]
 mod doctor;
 mod faults;
@@ -85,6 +88,8 @@ mod rush;
 mod sandbox;
 #[cfg(feature = "sandbox")]
 mod scenarios;
+#[cfg(feature = "sandbox")]
+mod security;
 mod simulation;
 mod small_worlds;
 #[cfg(feature = "sandbox")]

@@ -1,6 +1,8 @@
 //! Where log lines go: standard error, as text or JSON. Other people's code never logs below INFO, whatever is asked for:
 //! what a dependency prints at TRACE is not ours to vouch for.
 
+pub mod guard;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -16,7 +18,8 @@ pub(super) fn start(log: &LogSection) {
         .with_target("presence_bridge", log.level)
         .with_target("mqtt5", LevelFilter::ERROR.min(log.level));
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let format = log.format;
+    let layer = tracing_subscriber::fmt::layer().with_writer(move || guard::Guarded(format));
     // An error means that logging was started before: keep that.
     let _started = match log.format {
         LogFormat::Json => registry.with(layer.json()).try_init(),
