@@ -12,13 +12,13 @@ use crate::presence::plan::RuleId;
 const MOST: usize = 4_096;
 
 /// What an element says, of whom.
-struct Word<'a> {
-    element: &'a Json,
+pub(super) struct Word<'a> {
+    pub(super) element: &'a Json,
     subject: Option<String>,
     said: Said,
 }
 
-fn elements(list: Option<&Json>) -> Vec<&Json> {
+pub(super) fn elements(list: Option<&Json>) -> Vec<&Json> {
     match list {
         Some(Json::Array(items)) => items.iter().take(MOST).collect(),
         Some(Json::Object(fields)) => fields.iter().map(|(_, item)| item).take(MOST).collect(),
@@ -80,7 +80,7 @@ impl Rules {
 }
 
 /// Events one after another; of levels the one that counts most, for each subject.
-fn words<'a>(rule: &Rule, sight: &Sight<'a>, chosen: &[&'a Json]) -> Vec<Word<'a>> {
+pub(super) fn words<'a>(rule: &Rule, sight: &Sight<'a>, chosen: &[&'a Json]) -> Vec<Word<'a>> {
     let mut words: Vec<Word<'a>> = Vec::new();
     for &element in chosen {
         let here = sight.at(element);
