@@ -5,7 +5,7 @@
 //! rules and timers but the core itself, driven as the bridge drives it; only the clock and Graph are others. Nothing here
 //! does IO, and no input makes it fail: a line that is not a message is refused with a reason, and the rest goes on.
 
-mod found;
+mod heard;
 pub mod line;
 pub mod picture;
 pub mod story;
@@ -15,11 +15,12 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::found::{looked_at, subject_at};
+pub use self::heard::Heard;
 use self::line::{Line, Message};
+use self::tell::excerpt;
 pub use self::tell::{Effect, Event, What};
 pub use self::world::World;
-use crate::presence::{Plan, Timestamp};
+use crate::presence::{Plan, SourceId, Timestamp};
 
 /// How long it goes on after the last message, where nobody says otherwise: what ends by itself is then seen to end.
 const AFTERWARDS: Duration = Duration::from_secs(3600);
@@ -53,6 +54,7 @@ pub struct Played {
 /// Plays a recording line by line.
 pub struct Player {
     plan: Arc<Plan>,
+    sources: Vec<String>,
     span: Span,
     world: Option<World>,
     recorded: Option<Timestamp>,
@@ -61,11 +63,12 @@ pub struct Player {
 }
 
 impl Player {
-    /// Before the first line.
+    /// Before the first line. `sources` are the names of the brokers, in the order of their ids.
     #[must_use]
-    pub fn new(plan: Plan, span: Span) -> Self {
+    pub fn new(plan: Plan, sources: Vec<String>, span: Span) -> Self {
         Player {
             plan: Arc::new(plan),
+            sources,
             span,
             world: None,
             recorded: None,
@@ -89,8 +92,19 @@ impl Player {
                 self.recorded = Some(at);
                 Ok(())
             }
-            Line::Message(message) => self.message(&message, tell),
+            Line::Message(mut message) => {
+                message.source = message.broker.as_deref().map(|name| self.source(name)).transpose()?;
+                self.message(&message, tell)
+            }
         }
+    }
+
+    fn source(&self, name: &str) -> Result<SourceId, String> {
+        let place = self.sources.iter().position(|known| *known == name);
+        let known = || self.sources.join(", ");
+        let place = place
+            .ok_or_else(|| format!("no source {:?} in the configuration; it has: {}", excerpt(name, 80), known()))?;
+        Ok(SourceId(u16::try_from(place).unwrap_or(u16::MAX)))
     }
 
     fn message(&mut self, message: &Message, tell: &mut dyn FnMut(&Event)) -> Result<(), String> {
@@ -117,7 +131,8 @@ impl Player {
 
     fn world(&mut self) -> &mut World {
         let start = self.span.at.or(self.recorded).unwrap_or(self.span.otherwise);
-        self.world.get_or_insert_with(|| World::new(Arc::clone(&self.plan), start))
+        let sources = u16::try_from(self.sources.len()).unwrap_or(u16::MAX).max(1);
+        self.world.get_or_insert_with(|| World::new(Arc::clone(&self.plan), sources, start))
     }
 
     /// After the last line: what ends by itself ends, up to the end of the replay.

@@ -3,7 +3,9 @@
 
 mod binary;
 mod explain;
+mod public;
 mod record;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,7 +31,7 @@ const SPAN: Span = Span { at: None, otherwise: START, until: None };
 
 /// Plays a text; with what was refused, by line.
 fn play(text: &[u8], span: Span) -> (Vec<Event>, Vec<(usize, String)>, Played) {
-    let mut player = Player::new(plan(), span);
+    let mut player = Player::new(plan(), vec!["office".to_owned()], span);
     let (mut events, mut bad) = (Vec::new(), Vec::new());
     for (line, number) in text.split(|&byte| byte == b'\n').zip(1..) {
         if let Err(error) = player.line(line, &mut |event| events.push(event.clone())) {

@@ -90,7 +90,8 @@ fn play(args: &Args, config: Config) -> Result<u64, String> {
         false => Box::new(File::open(&args.file).map_err(|error| format!("{name} cannot be read: {error}"))?),
     };
     let span = Span { at: args.at, otherwise: Clock::live().now().wall, until: args.until };
-    let mut player = Player::new(config.plan, span);
+    let names = config.sources.iter().map(|source| source.name.clone()).collect();
+    let mut player = Player::new(config.plan, names, span);
     let mut listener = Listener::new(args);
     let mut lines = Lines::new(BufReader::with_capacity(1 << 16, input), crate::replay::line::LONGEST);
     let (mut number, mut bad) = (0_u64, 0_u64);

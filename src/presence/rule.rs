@@ -15,6 +15,7 @@ mod subject;
 mod subjects;
 mod text;
 mod times;
+pub mod trace;
 mod words;
 mod zones;
 

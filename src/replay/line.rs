@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 
-use crate::presence::Timestamp;
+use crate::presence::{SourceId, Timestamp};
 
 /// The longest line that is looked at, bytes: a payload of a mebibyte fits, however it is written.
 pub const LONGEST: usize = 8 << 20;
@@ -37,6 +37,10 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// A replay after SUBSCRIBE, not a live message.
     pub retain: bool,
+    /// The broker by the name of its `[[source]]`, as the line says it.
+    pub broker: Option<String>,
+    /// That broker; `None`: any that a rule for the topic listens to.
+    pub source: Option<SourceId>,
 }
 
 /// As it is written.
@@ -49,6 +53,7 @@ struct Written {
     payload: Option<Option<String>>,
     payload_b64: Option<String>,
     retain: Option<Flag>,
+    source: Option<String>,
     start: Option<String>,
 }
 
@@ -120,7 +125,7 @@ impl Written {
             Some(Flag::Word(true) | Flag::Number(1)) => true,
             Some(Flag::Number(_)) => return Err(r#""retain" is true or false"#.to_owned()),
         };
-        Ok(Message { t, topic, payload, retain })
+        Ok(Message { t, topic, payload, retain, broker: self.source, source: None })
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// A rule took a message, or none did.
-    Effect(Box<Effect>),
+    Effect(Arc<Effect>),
     /// Somebody should show something else.
     Wanted {
         /// Who.
@@ -68,19 +68,19 @@ pub struct Effect {
     pub rule: Option<String>,
     /// Who it is about, as found in the message.
     pub subject: Option<String>,
-    /// The person whom the subject leads to.
+    /// The person whom the subject leads to, if it leads to one.
     pub user: Option<Arc<str>>,
     /// Which signal.
     pub signal: Option<String>,
     /// The device that holds the share.
     pub device: Option<String>,
-    /// `on`, `off`, `unknown`, `until`; `ignored` or `rejected`, with a reason.
+    /// `on`, `off`, `unknown`, `pulse`, `until`, `forget`, `device_down`, `device_up`; `ignored` or `rejected`, with a reason.
     pub effect: &'static str,
     /// The value that was compared with the rule's words.
     pub value: Option<String>,
     /// The end that the message names.
     pub until: Option<Timestamp>,
-    /// Why there was no effect.
+    /// Why there was no effect, or not the one that the value alone has.
     pub reason: Option<&'static str>,
     /// It said what was known already.
     pub again: bool,
@@ -111,7 +111,7 @@ struct EffectLine<'a> {
     signal: Option<&'a str>,
     device: Option<&'a str>,
     effect: &'static str,
-    value: Option<&'a str>,
+    value: Option<serde_json::Value>,
     until: Option<String>,
     reason: Option<&'static str>,
 }
@@ -160,7 +160,7 @@ impl Event {
                 signal: effect.signal.as_deref(),
                 device: effect.device.as_deref(),
                 effect: effect.effect,
-                value: effect.value.as_deref(),
+                value: effect.value.as_deref().map(scalar),
                 until: effect.until.map(rfc3339),
                 reason: effect.reason,
             }),
@@ -180,6 +180,17 @@ impl Event {
             What::Signal { .. } => return None,
         };
         line.ok() // texts and numbers: nothing that JSON could not hold
+    }
+}
+
+/// A word as JSON: a number, true or false where it is written as one, whatever the payload's format. A number with more
+/// digits than a reader of JSON keeps is a text.
+fn scalar(word: &str) -> serde_json::Value {
+    use serde_json::Value;
+    match serde_json::from_str(word) {
+        Ok(value @ (Value::Bool(_) | Value::Null)) => value,
+        Ok(Value::Number(number)) if word.len() <= 15 => Value::Number(number),
+        _ => Value::from(word),
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::found;
+use super::heard::{self, Heard, bare, refused};
 use super::line::Message;
-use super::tell::{Effect, Event, What, excerpt};
+use super::tell::{Effect, Event, What};
+use crate::presence::rule::trace::{self, Trace};
 use crate::presence::{
-    Action, Applied, Cause, Core, Deadline, Level, Link, Mono, Now, Outcome, PersonId, Plan, Presence, Publish, Reason,
-    RuleId, Say, SourceId, TenantId, Ticket, Timestamp,
+    Action, Cause, Core, Deadline, Level, Link, Mono, Now, Outcome, PersonId, Plan, Presence, Publish, Reason,
+    SourceId, TenantId, Ticket, Timestamp,
 };
 use crate::sandbox::tenant::{Settings, Tenant};
 
@@ -23,8 +24,6 @@ const FADES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(600)
 const MOST_LATER: usize = 4096;
 /// The core wants to be woken at an instant so often at most; then time goes on.
 const MOST_SPINS: usize = 10_000;
-/// So much of a payload is shown, characters.
-const SHOWN: usize = 60;
 
 /// What was last told of a person.
 struct User {
@@ -42,6 +41,7 @@ struct User {
 pub struct World {
     core: Core,
     plan: Arc<Plan>,
+    sources: u16,
     tenant: Tenant,
     now: Now,
     zero: Now,
@@ -51,28 +51,23 @@ pub struct World {
     serial: u64,
 }
 
-/// What a rule made of a message, before the core had its say.
-struct Found {
-    rule: RuleId,
-    effect: Effect,
-    delay: Duration,
-}
-
 type Tell<'a> = &'a mut dyn FnMut(&Event);
 
 impl World {
-    /// At `t` = 0 the wall clock reads `start`.
+    /// At `t` = 0 the wall clock reads `start`; messages come from so many brokers.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, start: Timestamp) -> Self {
+    pub fn new(plan: Arc<Plan>, sources: u16, start: Timestamp) -> Self {
         let zero = Now { mono: Mono::BOOT + BEFORE, wall: start };
         let earlier = i64::try_from(BEFORE.as_millis()).unwrap_or(0);
         let now = Now { mono: Mono::BOOT, wall: Timestamp::from_millis(start.as_millis().saturating_sub(earlier)) };
         let mut core = Core::new(now, Arc::clone(&plan));
-        core.handle_link(now, SourceId(0), Link::Up { session_present: false, expiry: Duration::ZERO });
+        for source in (0..sources).map(SourceId) {
+            core.handle_link(now, source, Link::Up { session_present: false, expiry: Duration::ZERO });
+        }
         let users: Vec<User> = core.people().map(|id| User::new(core.person(id))).collect();
         let tenant = Tenant::new(Settings::for_users(users.iter().map(|user| user.object_id.clone())));
         let (answers, looks) = (BTreeMap::new(), BTreeSet::new());
-        let mut world = World { core, plan, tenant, now, zero, users, answers, looks, serial: 0 };
+        let mut world = World { core, plan, sources, tenant, now, zero, users, answers, looks, serial: 0 };
         world.run(Duration::ZERO, &mut |_| {});
         world
     }
@@ -91,88 +86,56 @@ impl World {
         Some((view.wanted()?, because(&view)))
     }
 
-    /// A message comes now.
-    pub fn publish(&mut self, message: &Message, tell: Tell<'_>) {
-        let found = self.find(message);
+    /// A message comes now. Says what each rule made of it.
+    pub fn publish(&mut self, message: &Message, tell: Tell<'_>) -> Vec<Heard> {
+        let source = message.source.unwrap_or_else(|| self.source_of(&message.topic));
+        let traces = self.plan.rules.trace(source, &message.topic, &message.payload);
         let publish = Publish {
             topic: message.topic.as_bytes(),
             payload: &message.payload,
             retain: message.retain,
             expiry: None,
         };
-        let steps = self.core.handle_publish(self.now, SourceId(0), &publish).steps.to_vec();
+        let steps = self.core.handle_publish(self.now, source, &publish).steps.to_vec();
         let t = self.t();
-        if found.is_empty() {
+        if traces.is_empty() {
             let reason = steps.first().and_then(|step| step.result.err()).unwrap_or(Reason::NoRule);
             let effect = Effect { effect: refused(reason), reason: Some(reason.as_str()), ..bare(message) };
-            tell(&Event { t, what: What::Effect(Box::new(effect)) });
+            tell(&Event { t, what: What::Effect(Arc::new(effect)) });
         }
         let mut touched = Vec::new();
-        for (place, mut found) in found.into_iter().enumerate() {
-            // The core has the last word: what the topic said before may make it a replay of the same.
-            let step = steps.get(place).filter(|step| step.rule == Some(found.rule));
-            match step.map(|step| step.result) {
-                Some(Ok(applied)) => found.effect.again = applied == Applied::Renewed,
-                Some(Err(reason)) => {
-                    (found.effect.effect, found.effect.reason) = (refused(reason), Some(reason.as_str()));
-                }
-                None => {}
+        let mut all = Vec::new();
+        for (place, trace) in traces.into_iter().enumerate() {
+            let mut effect = heard::effect(&trace, &self.plan, message, self.now.wall);
+            // What is retained is of unknown age, and the core may give it less.
+            effect.ttl = effect.ttl.filter(|_| !message.retain);
+            let step = steps.get(place).filter(|step| step.rule == Some(trace.rule));
+            if let Some(step) = step {
+                let view = step.person.map(|person| self.core.view(person));
+                heard::judged(&mut effect, &trace, &self.plan, step.result, view.as_ref());
+                touched.extend(step.person.map(|id| (id, delay(&trace))));
             }
-            tell(&Event { t, what: What::Effect(Box::new(found.effect)) });
-            if let Some(id) = step.and_then(|step| step.person) {
-                touched.push(id);
-                if !found.delay.is_zero() {
-                    self.users[place_of(id)].later(self.now.mono + found.delay);
-                }
-            }
+            all.push(Heard { trace, effect: Arc::new(effect) });
+        }
+        for heard in all.iter().filter(|heard| !heard::in_passing(heard, &all, &self.plan)) {
+            tell(&Event { t, what: What::Effect(Arc::clone(&heard.effect)) });
         }
         self.perform(tell);
-        for id in touched {
+        for (id, delay) in touched {
+            if !delay.is_zero() {
+                self.users[place_of(id)].later(self.now.mono + delay);
+            }
             self.look(id, tell);
         }
-    }
-
-    /// Rule by rule, what the rules make of a message.
-    fn find(&self, message: &Message) -> Vec<Found> {
-        let mut all = Vec::new();
-        let rules = &self.plan.rules;
-        rules.evaluate(SourceId(0), &message.topic, &message.payload, &mut |id, result| {
-            let rule = rules.get(id);
-            let value = match rule {
-                Some(rule) => found::looked_at(rule, &message.topic, &message.payload),
-                None => found::text(&message.payload).map(|text| text.chars().take(SHOWN).collect()),
-            };
-            let name = rule.map_or("door", |rule| &rule.name).to_owned();
-            let mut effect = Effect { rule: Some(name), value, ..bare(message) };
-            let mut delay = Duration::ZERO;
-            match result {
-                Ok(told) => {
-                    delay = told.delay;
-                    effect.effect = said(told.say);
-                    effect.subject = Some(told.subject.to_owned());
-                    effect.user = self.label(told.person);
-                    effect.signal =
-                        self.plan.signals.get(usize::from(told.signal.0)).map(|signal| signal.name.to_string());
-                    effect.device = Some(told.device.to_owned());
-                    effect.until = told.until;
-                    // What is retained is of unknown age, and the core may give it less.
-                    effect.ttl = Some(told.ttl).filter(|_| !message.retain);
-                }
-                Err(reason) => {
-                    (effect.effect, effect.reason) = (refused(reason), Some(reason.as_str()));
-                    effect.signal = rule.map(|rule| rule.signal.to_string());
-                    effect.subject = rule.and_then(|rule| found::subject_at(rule, &message.topic, &message.payload));
-                    let person = effect.subject.as_deref().and_then(|subject| rules.resolve(subject));
-                    effect.user = person.and_then(|person| self.label(person));
-                }
-            }
-            all.push(Found { rule: id, effect, delay });
-        });
         all
     }
 
-    fn label(&self, person: usize) -> Option<Arc<str>> {
-        self.plan.people.get(person).map(|who| Arc::from(&*who.label))
+    /// Where a recording does not say which broker it was: one that a rule for the topic listens to.
+    #[must_use]
+    pub fn source_of(&self, topic: &str) -> SourceId {
+        let rules = &self.plan.rules;
+        let mut sources = (0..self.sources).map(SourceId);
+        sources.find(|&source| rules.takes(source, topic)).unwrap_or(SourceId(0))
     }
 
     /// Lets time pass up to `t`, with everything that happens meanwhile.
@@ -346,31 +309,10 @@ fn place_of(id: PersonId) -> usize {
     id.0 as usize
 }
 
-fn bare(message: &Message) -> Effect {
-    let payload =
-        excerpt(&String::from_utf8_lossy(message.payload.get(..4 * SHOWN).unwrap_or(&message.payload)), SHOWN);
-    Effect { topic: message.topic.clone(), payload, ..Effect::default() }
-}
-
-fn said(say: Say) -> &'static str {
-    match say {
-        Say::On => "on",
-        Say::Off => "off",
-        Say::Unknown => "unknown",
-        Say::Until => "until",
-    }
-}
-
-/// What is malformed is rejected; what is none of the rule's business is ignored.
-fn refused(reason: Reason) -> &'static str {
-    match reason {
-        Reason::BadTopic
-        | Reason::TooLarge
-        | Reason::NotUtf8
-        | Reason::BadJson
-        | Reason::TooDeep
-        | Reason::DuplicateKey
-        | Reason::TooManyShares => "rejected",
-        _ => "ignored",
+/// How long the message's on waits before it counts.
+fn delay(trace: &Trace) -> Duration {
+    match &trace.result {
+        Ok(trace::Outcome::Share(told)) => told.delay,
+        _ => Duration::ZERO,
     }
 }

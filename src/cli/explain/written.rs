@@ -9,8 +9,6 @@ pub(super) struct Written {
     /// From 1.
     pub(super) line: usize,
     pub(super) topic: String,
-    /// The key `value`, if it is there.
-    pub(super) value: Option<String>,
     /// Lists with their names.
     pub(super) words: Vec<(&'static str, Vec<String>)>,
 }
@@ -31,11 +29,10 @@ fn rule(text: &str, start: usize, table: &DeTable<'_>) -> Written {
         Some(DeValue::String(text)) => Some(text.to_string()),
         _ => None,
     };
-    let lists = ["on", "off", "unknown"].into_iter();
+    let lists = ["on", "pulse", "toggle", "off", "unknown"].into_iter();
     Written {
         line: text.get(..start).map_or(0, |before| before.matches('\n').count() + 1),
         topic: word("topic").unwrap_or_default(),
-        value: word("value"),
         words: lists.filter_map(|name| Some((name, words(table.get(name)?.get_ref())))).collect(),
     }
 }

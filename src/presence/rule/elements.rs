@@ -14,8 +14,8 @@ use crate::presence::plan::RuleId;
 const MOST: usize = 4_096;
 
 /// What an element says, of whom.
-struct Word<'a> {
-    element: &'a Json,
+pub(super) struct Word<'a> {
+    pub(super) element: &'a Json,
     who: Who,
     said: Said,
 }
@@ -31,7 +31,7 @@ fn who(rule: &Rule, sight: &Sight<'_>) -> Who {
     })
 }
 
-fn elements(list: Option<&Json>) -> Vec<&Json> {
+pub(super) fn elements(list: Option<&Json>) -> Vec<&Json> {
     match list {
         Some(Json::Array(items)) => items.iter().take(MOST).collect(),
         Some(Json::Object(fields)) => fields.iter().map(|(_, item)| item).take(MOST).collect(),
@@ -70,19 +70,12 @@ impl Rules {
                 Err(reason) if list.is_none() => return Err(reason),
                 Err(_) => (Say::Unknown, Turn::Say),
             };
-            let mut calendars: Vec<(Who, &Json, Vec<Window>)> = Vec::new();
-            for element in chosen {
-                let (who, window) = (who(rule, &sight.at(element)), window(rule, &sight.at(element)).ok().flatten());
-                match calendars.iter_mut().find(|(other, ..)| *other == who) {
-                    Some((.., windows)) => windows.extend(window),
-                    None => calendars.push((who, element, window.into_iter().collect())),
-                }
-            }
+            let calendars = calendars(rule, sight, &chosen);
             if calendars.is_empty() {
                 let none = self.emit(id, sight, outside, Some(&[]), each);
                 return none.map_err(|reason| empty(rule, list, reason));
             }
-            for (_, element, windows) in calendars {
+            for Calendar { element, windows, .. } in calendars {
                 if let Err(reason) = self.emit(id, &sight.at(element), outside, Some(&windows), each) {
                     each(id, Err(Refused::For(reason))); // that one alone
                 }
@@ -103,6 +96,27 @@ impl Rules {
     }
 }
 
+/// The windows of one subject.
+pub(super) struct Calendar<'a> {
+    /// The first of its elements.
+    pub(super) element: &'a Json,
+    who: Who,
+    windows: Vec<Window>,
+}
+
+pub(super) fn calendars<'a>(rule: &Rule, sight: &Sight<'a>, chosen: &[&'a Json]) -> Vec<Calendar<'a>> {
+    let mut calendars: Vec<Calendar<'a>> = Vec::new();
+    for &element in chosen {
+        let here = sight.at(element);
+        let (who, window) = (who(rule, &here), window(rule, &here).ok().flatten());
+        match calendars.iter_mut().find(|other| other.who == who) {
+            Some(calendar) => calendar.windows.extend(window),
+            None => calendars.push(Calendar { element, who, windows: window.into_iter().collect() }),
+        }
+    }
+    calendars
+}
+
 /// When an element, or a payload, is on.
 pub(super) fn window(rule: &Rule, sight: &Sight<'_>) -> Result<Option<Window>, Reason> {
     let Some((start, end)) = &rule.window else { return Ok(None) };
@@ -118,7 +132,7 @@ fn empty(rule: &Rule, list: Option<&Json>, reason: Reason) -> Reason {
 }
 
 /// Events one after another; of levels the one that counts most, for each subject and device.
-fn words<'a>(rule: &Rule, sight: &Sight<'a>, chosen: &[&'a Json]) -> Vec<Word<'a>> {
+pub(super) fn words<'a>(rule: &Rule, sight: &Sight<'a>, chosen: &[&'a Json]) -> Vec<Word<'a>> {
     let mut words: Vec<Word<'a>> = Vec::new();
     for &element in chosen {
         let here = sight.at(element);

@@ -62,7 +62,7 @@ impl Rule {
     }
 
     /// Whether an empty payload withdraws what was said. Where the topic itself is the value, the payload does not matter.
-    fn is_withdrawn(&self, payload: &Payload<'_>) -> bool {
+    pub(super) fn is_withdrawn(&self, payload: &Payload<'_>) -> bool {
         payload.bytes.is_empty() && !matches!(self.value, Place::Topic(_))
     }
 

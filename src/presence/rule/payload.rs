@@ -84,6 +84,11 @@ impl<'a> Sight<'a> {
         Sight { element: Some(element), groups: None, ..*self }
     }
 
+    /// What stands at a pointer of the whole payload, if that is JSON.
+    pub(super) fn list(&self, pointer: &str) -> Option<&'a Json> {
+        self.payload.json().ok()?.at(pointer)
+    }
+
     /// What stands there; `None` if nothing does.
     pub(super) fn look<'s>(&'s self, place: &'s Place, scratch: &'s mut Scratch) -> Result<Option<Value<'s>>, Reason> {
         match place {

@@ -128,7 +128,7 @@ impl Rules {
         links.iter().enumerate().map(key).collect()
     }
 
-    fn key<'a>(&self, id: RuleId, place: usize, captures: impl Iterator<Item = &'a str>) -> u64 {
+    pub(super) fn key<'a>(&self, id: RuleId, place: usize, captures: impl Iterator<Item = &'a str>) -> u64 {
         let mut text = format!("{:x} {place}", self.prepared[id.0 as usize].fingerprint);
         for capture in captures {
             text.push('\0');

@@ -153,6 +153,25 @@ impl Template {
         self.0.iter().any(|part| matches!(part, Part::Capture(_)))
     }
 
+    /// As somebody would write it for `pattern`.
+    pub(super) fn written(&self, pattern: &Pattern) -> String {
+        let names: Vec<&str> = pattern.names().collect();
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.to_string(),
+            Part::Capture(place) => format!("{{{}}}", names.get(*place).unwrap_or(&"?")),
+        };
+        self.0.iter().map(part).collect()
+    }
+
+    /// With captures of which some may not be known; `None` if it uses one of those.
+    pub(super) fn fill_known(&self, captures: &[Option<&str>]) -> Option<String> {
+        let part = |part: &Part| match part {
+            Part::Text(text) => Some(text.to_string()),
+            Part::Capture(place) => captures.get(*place).copied().flatten().map(str::to_owned),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     fn uses(&self, capture: usize) -> bool {
         self.0.contains(&Part::Capture(capture))
     }

@@ -101,6 +101,11 @@ impl Words {
         self.0.is_empty() && !test.not.is_empty() && *test == excludes
     }
 
+    /// What is asked for: one of these words, and this test.
+    pub(super) fn parts(&self) -> (&[Box<str>], Option<&Test>) {
+        (&self.0, self.1.as_deref())
+    }
+
     /// Whether it asks that there be no value.
     pub(super) fn wants_none(&self) -> bool {
         self.1.as_ref().is_some_and(|test| test.exists == Some(false))
