@@ -17,6 +17,7 @@ pub mod explain;
 mod hints;
 pub mod init;
 mod logs;
+pub mod presets;
 pub mod record;
 pub mod replay;
 pub mod run;
@@ -62,6 +63,8 @@ enum Command {
     Record(record::Args),
     /// Play a recording through the configuration, offline: what would be wanted, called and seen.
     Replay(replay::Args),
+    /// List the presets: rules for common devices, used by name. `presets show NAME` prints one.
+    Presets(presets::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Record(args) => record::record(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Presets(args) => presets::presets(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),
