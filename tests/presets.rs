@@ -4,6 +4,7 @@
 mod files;
 mod mistakes;
 mod page;
+mod program;
 
 use std::path::Path;
 
@@ -32,6 +33,7 @@ camera = "Busy/InAConferenceCall"
 meeting = "Busy/InAConferenceCall"
 away = "Away/Away"
 at_desk = "Available/Available"
+in_office = "none"
 ringing = "none"
 "#;
 

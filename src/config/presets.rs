@@ -3,6 +3,7 @@
 
 mod expand;
 mod files;
+mod fill;
 
 use std::borrow::Cow;
 
@@ -124,10 +125,15 @@ impl Parameter {
         self.default.is_none() && !self.optional
     }
 
-    /// What counts where it is not given, if that is text.
+    /// What counts where it is not given, if that can be said in a word.
     #[must_use]
     pub fn default(&self) -> Option<&str> {
-        self.default.as_ref().and_then(DeValue::as_str)
+        match self.default.as_ref()? {
+            DeValue::String(text) => Some(text),
+            DeValue::Integer(number) => Some(number.as_str()),
+            DeValue::Float(number) => Some(number.as_str()),
+            _ => None,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The files themselves.
 
 use presence_bridge::config::presets::{self, Preset};
+use presence_bridge::presence::SourceId;
 use presence_bridge::presence::rule::Missing;
 use toml::{Table, Value};
 
@@ -18,12 +19,12 @@ fn text<'t>(table: &'t Table, key: &str) -> &'t str {
 fn every_file_is_in_the_program_and_in_order() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/config/presets");
     let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<String> = files.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let mut files: Vec<String> = files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
     files.sort();
-    let known: Vec<String> = presets::all().iter().map(|preset| format!("{}.toml", preset.name)).collect();
-    let mut sorted = known.clone();
-    sorted.sort();
-    assert_eq!(sorted, files, "src/config/presets/files.rs lists config/presets");
+    let known: Vec<&str> = presets::all().iter().map(|preset| preset.name).collect();
+    assert!(known.is_sorted(), "by name, as people look them up: {known:?}");
+    assert!(known.len() >= 15, "{known:?}");
+    assert_eq!(known, files, "src/config/presets/files.rs lists config/presets");
 }
 
 #[test]
@@ -132,5 +133,33 @@ fn no_preset_is_half_a_level() {
             assert!(begins && ends, "{} ends or begins elsewhere", rule.name);
             assert!(rule.name.starts_with(preset.name), "{} in {}", rule.name, preset.name);
         }
+    }
+}
+
+#[test]
+fn two_topics_of_one_device_hold_one_share() {
+    for (usage, one, other) in [
+        (
+            "use = 'tasmota-switch'\nname = '{x}'\nwho = '{x}'",
+            ("stat/alice/POWER", "ON"),
+            ("tele/alice/STATE", "{\"POWER\":\"OFF\"}"),
+        ),
+        (
+            "use = 'owntracks'\nregion = 'Office'",
+            ("owntracks/alice/phone", "{\"_type\":\"location\"}"),
+            ("owntracks/alice/phone/event", "{\"_type\":\"transition\",\"desc\":\"Office\",\"event\":\"enter\"}"),
+        ),
+    ] {
+        let plan = config(&format!("[[preset]]\n{usage}")).unwrap().plan;
+        let device = |(topic, payload): (&str, &str)| {
+            let mut devices = Vec::new();
+            plan.rules.evaluate(SourceId(0), topic, payload.as_bytes(), &mut |_, result| {
+                devices.push(result.unwrap().device.to_owned());
+            });
+            devices
+        };
+        let devices = device(one);
+        assert_eq!(devices.len(), 1);
+        assert_eq!(devices, device(other), "{usage}");
     }
 }

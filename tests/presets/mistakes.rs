@@ -64,6 +64,14 @@ fn each_mistake_is_told_of_the_users_line() {
             vec!["3: preset 1.source = 'pbx': no [[source]] of that name"],
         ),
         (
+            "[[preset]]\nuse = 'freeswitch'\ntopic = 'teams/status'",
+            vec!["3: preset 1.topic = 'teams/status': takes teams/status, where presence itself is published"],
+        ),
+        (
+            "[[preset]]\nuse = 'espresense'\nroom = 'office'\nnear = 'two'",
+            vec!["4: preset 1.near = 'two': not a number in range, as on.below of a rule of the preset"],
+        ),
+        (
             "[[preset]]\nuse = 'ami2mqtt'\nbase = 'site'\ntech = '#'",
             vec!["4: preset 1.tech = '#': # must be the last level"],
         ),

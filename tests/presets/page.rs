@@ -8,10 +8,11 @@ const PAGE: &str = include_str!("../../docs/presets.md");
 
 fn parameter(parameter: &Parameter) -> String {
     let name = parameter.name;
-    match (parameter.default(), parameter.optional) {
-        (Some(default), _) => format!("`{name}` = `{default}`"),
-        (None, true) => format!("`{name}` (optional)"),
-        (None, false) => format!("**`{name}`**"),
+    match parameter.default() {
+        Some(default) => format!("`{name}` = `{default}`"),
+        None if parameter.optional => format!("`{name}` (optional)"),
+        None if parameter.required() => format!("**`{name}`**"),
+        None => format!("`{name}`"),
     }
 }
 

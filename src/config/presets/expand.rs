@@ -6,11 +6,12 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 use super::super::problem::{Problem, nearest};
 use super::super::reader::{At, Reader, Section};
-use super::{Parameter, Preset, UsedPreset, find};
+use super::fill::{Given, fill_table, names};
+use super::{Parameter, Preset, UsedPreset, find, text_of};
 use crate::presence::Signal;
 
 /// Keys of a rule that may be given beside the parameters. They go to the rules of the preset's main signal: what rings for
@@ -33,15 +34,6 @@ pub(in crate::config) struct Expansion<'i> {
     rules: Vec<DeTable<'i>>,
 }
 
-/// A value that stands in the place of a parameter.
-struct Given<'i> {
-    name: &'static str,
-    value: DeValue<'i>,
-    span: Range<usize>,
-    /// The user's, and no default.
-    own: bool,
-}
-
 /// All of them.
 pub(in crate::config) fn read<'i>(root: &Section<'_, 'i>, signals: &[Signal]) -> Vec<Expansion<'i>> {
     root.tables("preset").iter().filter_map(|section| expansion(section, signals)).collect()
@@ -49,51 +41,66 @@ pub(in crate::config) fn read<'i>(root: &Section<'_, 'i>, signals: &[Signal]) ->
 
 fn expansion<'i>(section: &Section<'_, 'i>, signals: &[Signal]) -> Option<Expansion<'i>> {
     let at = section.required("use", "the name of a preset; `presence-bridge presets` lists them")?;
-    let preset = match find(&at.value) {
-        Ok(preset) => preset,
-        Err(near) => {
-            let hint = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
-            section.problem(&at, "no such preset", hint + "`presence-bridge presets` lists them");
-            return None;
-        }
-    };
-    let mut keys = vec![at.with(())];
-    let overrides = |names: &[&'static str]| {
-        let found = |name: &&'static str| section.find(name).map(|at| (*name, at));
-        names.iter().filter_map(found).collect::<Vec<_>>()
-    };
-    let (of_the_signal, of_all) = (overrides(&OF_THE_SIGNAL), overrides(&OF_ALL));
-    keys.extend(of_the_signal.iter().chain(&of_all).map(|(_, at)| at.with(())));
-    let given: Vec<_> =
-        preset.parameters.iter().filter_map(|parameter| given(section, parameter, &at, signals, &mut keys)).collect();
+    let preset = preset(section, &at)?;
+    let keys = Overrides { of_the_signal: overrides(section, &OF_THE_SIGNAL), of_all: overrides(section, &OF_ALL) };
+    let choose = |parameter| given(section, parameter, &at, signals);
+    let given: Vec<_> = preset.parameters.iter().filter_map(choose).collect();
     section.finish();
     if preset.parameters.iter().any(|parameter| parameter.required() && !section.has(parameter.name)) {
         return None;
     }
-    let asked = |rule: &&DeTable<'static>| {
-        let absent = |parameter: &&Parameter| !given.iter().any(|given| given.name == parameter.name);
-        !preset.parameters.iter().filter(absent).any(|parameter| names(rule, parameter.name))
-    };
+    let absent: Vec<_> =
+        preset.parameters.iter().filter(|parameter| !given.iter().any(|given| given.name == parameter.name)).collect();
+    let asked = |rule: &&DeTable<'static>| !absent.iter().any(|parameter| names(rule, parameter.name));
     let rules = preset.rules.iter().filter(asked).map(|rule| {
         let mut table = fill_table(rule, &given, &at.span);
-        let put = |table: &mut DeTable<'i>, key: &'static str, value: DeValue<'i>, span: &Range<usize>| {
-            let key = Spanned::new(span.clone(), Cow::Borrowed(key));
-            table.remove(&key); // else the old key stays, and with it its place
-            table.insert(key, Spanned::new(span.clone(), value));
-        };
-        let mine = rule.get("signal").is_some_and(|value| value.get_ref().as_str() == Some(MAIN));
-        for (key, value) in of_the_signal.iter().filter(|_| mine).chain(&of_all) {
-            put(&mut table, key, value.value.clone(), &value.span);
-        }
-        let name = match super::text_of(rule, "name") {
-            Some(name) => format!("{}: {name}", preset.name),
-            None => preset.name.to_owned(),
-        };
-        put(&mut table, "name", DeValue::String(name.into()), &at.span);
+        keys.put(rule, &mut table);
+        let name = text_of(rule, "name").map_or_else(String::new, |name| format!(": {name}"));
+        put(&mut table, "name", DeValue::String(format!("{}{name}", preset.name).into()), &at.span);
         table
     });
     let rules = rules.collect();
+    let parameters = preset.parameters.iter().map(|parameter| parameter.name);
+    let given = parameters.chain(OF_THE_SIGNAL).chain(OF_ALL).filter_map(|name| section.find(name));
+    let keys = std::iter::once(at.with(())).chain(given.map(|at| at.with(()))).collect();
     Some(Expansion { preset, reader: section.reader().again(), keys, rules })
+}
+
+fn preset(section: &Section<'_, '_>, at: &At<String>) -> Option<Preset> {
+    match find(&at.value) {
+        Ok(preset) => Some(preset),
+        Err(near) => {
+            let hint = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
+            section.problem(at, "no such preset", hint + "`presence-bridge presets` lists them");
+            None
+        }
+    }
+}
+
+/// Keys of a rule that were given, with their values.
+struct Overrides<'r, 'i> {
+    of_the_signal: Vec<(&'static str, At<&'r DeValue<'i>>)>,
+    of_all: Vec<(&'static str, At<&'r DeValue<'i>>)>,
+}
+
+fn overrides<'r, 'i>(section: &Section<'r, 'i>, names: &[&'static str]) -> Vec<(&'static str, At<&'r DeValue<'i>>)> {
+    names.iter().filter_map(|name| Some((*name, section.find(name)?))).collect()
+}
+
+impl<'i> Overrides<'_, 'i> {
+    /// Puts them into a table that was made of `rule`.
+    fn put(&self, rule: &DeTable<'static>, table: &mut DeTable<'i>) {
+        let main = rule.get("signal").is_some_and(|value| value.get_ref().as_str() == Some(MAIN));
+        for (key, at) in self.of_the_signal.iter().filter(|_| main).chain(&self.of_all) {
+            put(table, key, at.value.clone(), &at.span);
+        }
+    }
+}
+
+fn put<'i>(table: &mut DeTable<'i>, key: &'static str, value: DeValue<'i>, span: &Range<usize>) {
+    let key = Spanned::new(span.clone(), Cow::Borrowed(key));
+    table.remove(&key); // else the old key stays, and with it its place
+    table.insert(key, Spanned::new(span.clone(), value));
 }
 
 /// What stands for a parameter; `None` where it is not given, and nothing stands for it.
@@ -102,7 +109,6 @@ fn given<'i>(
     parameter: &Parameter,
     user: &At<String>,
     signals: &[Signal],
-    keys: &mut Vec<At<()>>,
 ) -> Option<Given<'i>> {
     let own = section.find(parameter.name);
     let (value, at) = match (&own, &parameter.default) {
@@ -125,9 +131,6 @@ fn given<'i>(
         }
         (_, value) => value,
     };
-    if own.is_some() {
-        keys.push(at.clone());
-    }
     Some(Given { name: parameter.name, value, span: at.span, own: own.is_some() })
 }
 
@@ -164,75 +167,6 @@ fn signal<'i>(
 fn who(text: Cow<'_, str>) -> Cow<'_, str> {
     let place = text.contains(['{', '}']) || text.starts_with(['=', '/']) || text.is_empty();
     if place { text } else { Cow::Owned(format!("={text}")) }
-}
-
-fn names(table: &DeTable<'_>, parameter: &str) -> bool {
-    let placeholder = format!("${{{parameter}}}");
-    table.values().any(|value| holds(value.get_ref(), &placeholder))
-}
-
-fn holds(value: &DeValue<'_>, part: &str) -> bool {
-    match value {
-        DeValue::String(text) => text.contains(part),
-        DeValue::Array(items) => items.iter().any(|item| holds(item.get_ref(), part)),
-        DeValue::Table(table) => table.values().any(|value| holds(value.get_ref(), part)),
-        _ => false,
-    }
-}
-
-fn fill_table<'i>(table: &DeTable<'static>, given: &[Given<'i>], user: &Range<usize>) -> DeTable<'i> {
-    let filled = table.iter().map(|(key, value)| {
-        let key = Spanned::new(user.clone(), key.get_ref().clone());
-        (key, fill(value.get_ref(), given, user))
-    });
-    filled.collect()
-}
-
-fn fill<'i>(value: &DeValue<'static>, given: &[Given<'i>], user: &Range<usize>) -> Spanned<DeValue<'i>> {
-    let value = match value {
-        DeValue::String(text) if text.contains("${") => return fill_text(text, given, user),
-        DeValue::Array(items) => {
-            let mut array = DeArray::new();
-            items.iter().for_each(|item| array.push(fill(item.get_ref(), given, user)));
-            // Lists are told of as a whole.
-            let span = array.iter().map(Spanned::span).find(|span| span != user);
-            return Spanned::new(span.unwrap_or_else(|| user.clone()), DeValue::Array(array));
-        }
-        DeValue::Table(table) => DeValue::Table(fill_table(table, given, user)),
-        value => value.clone(),
-    };
-    Spanned::new(user.clone(), value)
-}
-
-/// A placeholder alone may stand for any value, one within a text for text. What was filled in is not looked at again.
-fn fill_text<'i>(text: &str, given: &[Given<'i>], user: &Range<usize>) -> Spanned<DeValue<'i>> {
-    let (mut filled, mut rest, mut span) = (String::new(), text, None);
-    while let Some((before, name, after)) = placeholder(rest) {
-        filled += before;
-        rest = after;
-        let Some(given) = given.iter().find(|given| given.name == name) else { continue };
-        match &given.value {
-            value if before.is_empty() && after.is_empty() && filled.is_empty() => {
-                return Spanned::new(given.span.clone(), value.clone());
-            }
-            DeValue::String(text) => filled += text,
-            // Not text: it stands for all of it, and is found wrong there.
-            value => return Spanned::new(given.span.clone(), value.clone()),
-        }
-        // Of several that were chosen, one with something of a pattern in it is the likelier to be wrong.
-        let odd = given.value.as_str().is_some_and(|text| text.contains(['{', '}', '#', '+']));
-        if given.own && (odd || span.is_none()) {
-            span = Some(given.span.clone());
-        }
-    }
-    Spanned::new(span.unwrap_or_else(|| user.clone()), DeValue::String(Cow::Owned(filled + rest)))
-}
-
-/// The first `${name}`, with what stands before and after it.
-fn placeholder(text: &str) -> Option<(&str, &str, &str)> {
-    let (before, rest) = text.split_once("${")?;
-    let (name, after) = rest.split_once('}')?;
-    Some((before, name, after))
 }
 
 impl<'i> Expansion<'i> {
