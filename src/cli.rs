@@ -22,6 +22,7 @@ mod instance;
 pub mod logs;
 mod panics;
 pub mod pause;
+pub mod presets;
 pub mod record;
 pub mod replay;
 pub mod run;
@@ -77,6 +78,8 @@ enum Command {
     Pause(pause::Args),
     /// Forget what devices said of somebody, and a pause.
     Forget(forget::Args),
+    /// List the presets: rules for common devices, used by name. `presets show NAME` prints one.
+    Presets(presets::Args),
     /// Ask a few questions and write a commented configuration.
     Init {
         /// The file to write; never overwritten.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Forget(args) => forget::forget(&args),
+        Command::Presets(args) => presets::presets(&args),
         Command::Init { path } => init_config(&path),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args),

@@ -7,6 +7,7 @@ mod graph;
 mod home_assistant;
 mod mqtt;
 mod people;
+pub mod presets;
 mod problem;
 mod reader;
 mod rules;
@@ -38,6 +39,8 @@ pub struct Config {
     pub home_assistant: Option<String>,
     /// Who, what, and by which rules.
     pub plan: Plan,
+    /// Which rules of the plan come from presets.
+    pub presets: Vec<presets::UsedPreset>,
     /// What becomes of sessions when the bridge stops.
     pub on_stop: OnStop,
     /// Log lines.
@@ -337,7 +340,7 @@ impl Config {
             }
             _ => Names::default(),
         });
-        let plan = rules::plan(&root, people, policy, &brokers);
+        let (plan, presets) = rules::plan(&root, people, policy, &brokers);
         root.finish();
         drop(root);
         let problems = reader.finish();
@@ -354,6 +357,7 @@ impl Config {
                     topic_prefix,
                     home_assistant,
                     plan,
+                    presets,
                     on_stop,
                     log,
                     people,

@@ -2,9 +2,9 @@
 
 mod hostile;
 mod language;
-mod messages;
+pub mod messages;
 mod mistakes;
-mod page;
+pub mod page;
 mod times;
 
 use presence_bridge::presence::topic::{Index, Pattern, minimal_filters};

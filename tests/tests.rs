@@ -10,7 +10,7 @@
 //! * `readback`: what is held, compared with what colleagues see.
 //! * `renewals`: the short cut of repeats, against a core without it.
 //! * `replay`: recordings on virtual time, golden files; `explain` and `record`, the real program.
-//! * `rules`, `configuration`: mapping and configuration files.
+//! * `rules`, `configuration`, `presets`: mapping and configuration files; the rules that are part of the program.
 //! * `people`: who is listed, and changes of that under a running bridge.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
@@ -74,6 +74,8 @@ mod network;
 mod own_topics;
 #[cfg(feature = "sandbox")]
 mod people;
+#[cfg(feature = "sandbox")]
+mod presets;
 #[cfg(feature = "sandbox")]
 mod process;
 mod queue;

@@ -39,6 +39,11 @@ impl<'i> Reader<'i> {
         Reader { text, problems: RefCell::default() }
     }
 
+    /// Another of the same file, with problems of its own.
+    pub(super) fn again(&self) -> Reader<'i> {
+        Reader::new(self.text)
+    }
+
     pub(super) fn problem(&self, span: &Range<usize>, key: &str, text: impl Into<String>, hint: impl Into<String>) {
         let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
         let found = if key.is_empty() { "" } else { self.text.get(span.clone()).unwrap_or_default() };

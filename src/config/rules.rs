@@ -4,6 +4,7 @@ mod conditions;
 mod places;
 mod siblings;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -12,6 +13,7 @@ use self::conditions::{Asked, asked};
 use self::places::{Places, pattern, reading, template};
 use super::mqtt::Brokers;
 use super::people::People;
+use super::presets::{self, UsedPreset};
 use super::problem::nearest;
 use super::reader::{At, Section};
 use crate::presence::rule::{DEFAULT_TTL, Format, LONGEST_TTL, Missing, Normal, Place, Rule, Rules, Spelling, Zone};
@@ -34,9 +36,14 @@ struct Site<'a> {
     echoes: Vec<String>,
 }
 
-pub(super) fn plan(root: &Section<'_, '_>, people: People, policy: Policy, brokers: &Brokers) -> Plan {
+/// The plan, and which presets it is made of; their rules come after those of `[[rule]]`.
+pub(super) fn plan(
+    root: &Section<'_, '_>,
+    people: People,
+    policy: Policy,
+    brokers: &Brokers,
+) -> (Plan, Vec<UsedPreset>) {
     let prefix = &brokers.prefix;
-    let mut rules = Vec::new();
     let echoes = vec![
         "teams/status".to_owned(), // teams-for-linux says there what Teams shows
         format!("{prefix}/people/x"),
@@ -44,16 +51,35 @@ pub(super) fn plan(root: &Section<'_, '_>, people: People, policy: Policy, broke
     ];
     let site = Site { people: &people, sources: &brokers.names, zone: zone(root).unwrap_or_default(), echoes };
     let sections = root.tables("rule");
-    for section in &sections {
-        if let Some(rule) = rule(section, &site) {
+    let expansions = presets::read(root, &people.signals);
+    let expanded: Vec<Vec<Section<'_, '_>>> = expansions.iter().map(presets::Expansion::sections).collect();
+    let mut rules = Vec::new();
+    read_all(&sections, &site, &mut rules);
+    let ranges: Vec<_> = expanded.iter().map(|sections| read_all(sections, &site, &mut rules)).collect();
+    halves(&rules);
+    let rules = rules.into_iter().map(|(_, rule)| rule).collect();
+    drop(expanded);
+    let used = expansions.into_iter().zip(ranges).map(|(expansion, rules)| expansion.finish(rules, root.reader()));
+    let used = used.collect();
+    let names = people.signals.iter().map(|signal| signal.name.clone()).collect();
+    let rules = Rules::new(rules, people.subjects, names, Some(prefix));
+    (Plan { tenants: Vec::new(), people: people.people, signals: people.signals, rules, policy }, used)
+}
+
+/// Reads some rules behind those that there are; where they lie then.
+fn read_all<'s, 'r, 'i>(
+    sections: &'s [Section<'r, 'i>],
+    site: &Site<'_>,
+    rules: &mut Vec<(&'s Section<'r, 'i>, Rule)>,
+) -> Range<usize> {
+    let first = rules.len();
+    for section in sections {
+        if let Some(rule) = rule(section, site) {
             rules.push((section, rule));
         }
         section.finish();
     }
-    halves(&rules);
-    let names = people.signals.iter().map(|signal| signal.name.clone()).collect();
-    let rules = Rules::new(rules.into_iter().map(|(_, rule)| rule).collect(), people.subjects, names, Some(prefix));
-    Plan { tenants: Vec::new(), people: people.people, signals: people.signals, rules, policy }
+    first..rules.len()
 }
 
 fn zone(section: &Section<'_, '_>) -> Option<Zone> {

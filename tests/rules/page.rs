@@ -74,11 +74,11 @@ fn split(line: &str) -> (&str, &str) {
     (&line[..at], &line[at + 1..])
 }
 
-#[test]
-fn the_examples_of_the_page_do_what_it_says() {
+/// Runs the examples of a page; how many messages it has.
+pub fn run(page: &str) -> usize {
     let mut current = None;
     let mut messages = 0;
-    for (language, text) in blocks(PAGE) {
+    for (language, text) in blocks(page) {
         match language {
             "toml" => current = Some(plan(&text)),
             "messages" => {
@@ -92,6 +92,12 @@ fn the_examples_of_the_page_do_what_it_says() {
             other => panic!("a block of {other:?}"),
         }
     }
+    messages
+}
+
+#[test]
+fn the_examples_of_the_page_do_what_it_says() {
+    let messages = run(PAGE);
     println!("docs/rules.md: {messages} messages as the page says");
     assert!(messages > 50);
 }
