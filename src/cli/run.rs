@@ -1,19 +1,20 @@
 //! `run`: the bridge itself; with `--sandbox` against the stand-in, with `--dry-run` without a call to Graph.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{ConfigArg, block_on, finish, load, logs};
+use super::{ConfigArg, block_on, check, finish, load, logs};
 use crate::admin;
 use crate::bridge::{self, Bridge, Parts, Source, reload};
 use crate::clock::Clock;
 use crate::config::{self, BrokerAddress, Config};
 use crate::graph::{self, Graph};
 use crate::mqtt;
-use crate::presence::{OnStop, SourceId};
+use crate::presence::{Habits, OnStop, SourceId};
 use crate::telemetry::Telemetry;
 
 /// Options of `run`.
@@ -73,7 +74,17 @@ pub fn run(args: &Args) -> ExitCode {
         }
     }
     logs::start(&config.log);
+    warn(&args.config.config, &config);
     finish(block_on(start(args, config)).flatten())
+}
+
+/// What is legal and unwise, once, a line each: the words of `check`.
+fn warn(path: &Path, config: &Config) {
+    let file = path.display().to_string();
+    for problem in check::warnings(config, Habits::default()) {
+        let (warning, remedy) = (problem.name().unwrap_or_default(), &problem.hint);
+        tracing::warn!(warning, place = problem.line(&file), remedy, "The configuration is legal and unwise.");
+    }
 }
 
 #[allow(unused_mut, reason = "changed only where the sandbox is built in")]
