@@ -16,7 +16,6 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod forget;
-mod hints;
 pub mod init;
 mod instance;
 pub mod logs;
@@ -34,12 +33,13 @@ mod speed;
 pub mod status;
 pub mod unmapped;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Problems};
+use crate::config::{self, Config, Look, Problems};
 
 /// `EX_USAGE` of sysexits.h
 const USAGE: u8 = 64;
@@ -136,12 +136,17 @@ pub fn main() -> ExitCode {
 
 fn check_config(args: &check::Args) -> ExitCode {
     match check::check(&args.config.config, args.habits()) {
-        Ok(summary) => {
-            say!("{summary}");
-            ExitCode::SUCCESS
+        Ok(checked) => {
+            let file = args.config.config.display().to_string();
+            eprint!("{}", config::report(&file, &checked.warnings, look()));
+            say!("{}", checked.summary);
+            match args.deny_warnings && !checked.warnings.is_empty() {
+                true => ExitCode::from(CONFIG),
+                false => ExitCode::SUCCESS,
+            }
         }
         Err(problems) => {
-            eprintln!("{problems}");
+            eprintln!("{}", problems.report(look()));
             ExitCode::from(CONFIG)
         }
     }
@@ -152,10 +157,17 @@ fn init_config(path: &Path) -> ExitCode {
     finish(result)
 }
 
+/// How problems are shown on standard error.
+fn look() -> Look {
+    let stderr = std::io::stderr();
+    let width = || rustix::termios::tcgetwinsize(&stderr).map_or(0, |size| usize::from(size.ws_col));
+    Look::on(stderr.is_terminal().then(|| Some(width()).filter(|&width| width > 0).unwrap_or(Look::PLAIN.width)))
+}
+
 /// Loads the configuration, or prints all its problems.
 fn load(path: &Path) -> Result<Config, ExitCode> {
     Config::load(path).map_err(|problems: Problems| {
-        eprintln!("{problems}");
+        eprintln!("{}", problems.report(look()));
         ExitCode::from(CONFIG)
     })
 }
@@ -163,7 +175,7 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
 /// As [`load`], without its secrets and the network; says who takes no part because an id would have to be looked up.
 fn load_offline(path: &Path) -> Result<Config, ExitCode> {
     let config = Config::load_offline(path).map_err(|problems: Problems| {
-        eprintln!("{problems}");
+        eprintln!("{}", problems.report(look()));
         ExitCode::from(CONFIG)
     })?;
     let waiting: Vec<&str> = config.people.waiting.iter().map(|(name, _)| &**name).take(5).collect();

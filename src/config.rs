@@ -12,6 +12,7 @@ mod problem;
 mod reader;
 mod rules;
 mod sections;
+pub mod warnings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use toml::de::DeTable;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use self::people::names::Names;
-pub use self::problem::{Problem, Problems};
+pub use self::problem::{Look, Piece, Problem, Problems, Severity, report};
 use self::reader::Reader;
 use crate::presence::{ObjectId, Plan, Timestamp};
 use crate::secret::{Credential, SecretSource};
@@ -53,6 +54,10 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// Whether the journal is kept there.
     pub journal: bool,
+    /// What is legal and unwise, without what is allowed.
+    pub warnings: Vec<Problem>,
+    /// Names of warnings that are allowed: `[check] allow`.
+    pub allowed: Vec<String>,
 }
 
 /// `[graph]`
@@ -285,14 +290,10 @@ impl Config {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| Problems {
             file: file.clone(),
-            problems: vec![Problem {
-                file: None,
-                line: 0,
-                key: String::new(),
-                found: String::new(),
-                text: format!("cannot be read: {error}"),
-                hint: "name the file with --config, or write one with `presence-bridge init`".to_owned(),
-            }],
+            problems: vec![Problem::of_file(
+                format!("cannot be read: {error}"),
+                "name the file with --config, or write one with `presence-bridge init`",
+            )],
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
         Config::read(&text, &file, base, check, names)
@@ -341,11 +342,18 @@ impl Config {
             _ => Names::default(),
         });
         let (plan, presets) = rules::plan(&root, people, policy, &brokers);
+        let allowed = warnings::allowed(&root);
         root.finish();
+        reader.allow(&allowed);
+        if let Some(sources) = brokers.sections.as_deref().filter(|_| reader.is_clean()) {
+            let read = warnings::Read { plan: &plan, people: &listing, sources, topic_prefix: &brokers.prefix };
+            warnings::find(&root, &read);
+        }
         drop(root);
         let problems = reader.finish();
         match (graph, brokers.sections) {
-            (Some(mut graph), Some(sources)) if problems.is_empty() => {
+            (Some(mut graph), Some(sources)) if problems.iter().all(|problem| problem.name().is_some()) => {
+                let warnings = problems;
                 graph.login_url = graph.login_url.trim_end_matches('/').to_owned();
                 let mut plan = plan;
                 plan.tenants = vec![graph.tenant_id];
@@ -364,6 +372,8 @@ impl Config {
                     admin,
                     state,
                     journal,
+                    warnings,
+                    allowed,
                 })
             }
             _ => Err(Problems { file: file.to_owned(), problems }),

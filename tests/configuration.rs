@@ -1,6 +1,8 @@
 //! Configuration files: the sample, all problems at once, and what `init` writes.
 
 mod brokers;
+mod report;
+mod warnings;
 
 use std::path::Path;
 
@@ -133,7 +135,8 @@ fn what_init_writes_is_good() {
     assert_eq!(problems.len(), 1, "only the secret is missing: {problems:?}");
     std::fs::write(dir.path().join("client-secret"), "secret").unwrap();
     let good = check::check(&path, Habits::default()).unwrap();
-    assert!(good.contains("1 people") && good.contains("Calls to Graph"), "{good}");
+    assert!(good.summary.contains("1 people") && good.summary.contains("Calls to Graph"), "{good:?}");
+    assert!(good.warnings.is_empty(), "{good:?}");
     let again = init::init(answers.as_bytes(), Vec::new(), &path).unwrap_err();
     assert!(again.contains("exists already"));
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::links::source_id;
 use super::lookup::Lookups;
 use crate::clock::Clock;
-use crate::config::{Config, Names, PeopleSection, Problems, SourceSection};
+use crate::config::{Config, Names, PeopleSection, Problem, Problems, SourceSection};
 use crate::graph::Graph;
 use crate::presence::{Mono, ObjectId, Plan};
 use crate::service::Manager;
@@ -26,6 +26,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 const ALARM: &str = "configuration_refused";
 /// As many problems as an alarm shows; `check` shows all.
 const SHOWN: usize = 3;
+/// As many as the log shows, a line each.
+const LOGGED: usize = 20;
 
 /// What there is to know for the loop.
 #[derive(Debug)]
@@ -334,22 +336,26 @@ impl Event for Taken {
 
 /// A configuration was not taken up.
 struct Refused {
+    /// The first problems, for the alarm.
     why: String,
+    /// As many as are logged, each with what is allowed.
+    lines: Vec<(String, String)>,
+    /// How many there are besides.
+    more: usize,
 }
 
 impl Refused {
     fn of(problems: &Problems) -> Self {
-        let shown =
-            Problems { file: problems.file.clone(), problems: problems.problems.iter().take(SHOWN).cloned().collect() };
-        let lines = shown.to_string();
-        let lines: Vec<&str> = lines.lines().filter(|line| !line.starts_with(' ')).take(shown.problems.len()).collect();
-        let more = problems.problems.len() - shown.problems.len();
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        Refused { why: lines.join("; ") + &more }
+        let all = &problems.problems;
+        let shown: Vec<String> = all.iter().take(SHOWN).map(|problem| problem.line(&problems.file)).collect();
+        let more = if all.len() > SHOWN { format!("; and {} more", all.len() - SHOWN) } else { String::new() };
+        let line = |problem: &Problem| (problem.line(&problems.file), problem.hint.clone());
+        let lines = all.iter().take(LOGGED).map(line).collect();
+        Refused { why: shown.join("; ") + &more, lines, more: all.len().saturating_sub(LOGGED) }
     }
 
     fn of_words(why: &str) -> Self {
-        Refused { why: why.to_owned() }
+        Refused { why: why.to_owned(), lines: vec![(why.to_owned(), String::new())], more: 0 }
     }
 }
 
@@ -361,7 +367,15 @@ impl Event for Refused {
     }
 
     fn log(&self, _: Option<u64>) {
-        tracing::warn!(why = self.why, "Configuration on disk refused.");
+        for (problem, remedy) in &self.lines {
+            tracing::warn!(problem, remedy, "Configuration on disk refused.");
+        }
+        if self.more > 0 {
+            tracing::warn!(
+                more = self.more,
+                "Configuration on disk refused: `presence-bridge check` names all problems."
+            );
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `run`: the bridge itself; with `--sandbox` against the stand-in, with `--dry-run` without a call to Graph.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,14 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::instance::{self, Instance};
 use super::signals::{self, Heard, Stop};
-use super::{ConfigArg, IN_USE, block_on, finish, load, logs, panics};
+use super::{ConfigArg, IN_USE, block_on, check, finish, load, logs, panics};
 use crate::admin;
 use crate::bridge::{self, Bridge, Parts, Source, reload};
 use crate::clock::Clock;
 use crate::config::{self, BrokerAddress, Config};
 use crate::graph::{self, Graph};
 use crate::mqtt;
-use crate::presence::{OnStop, SourceId};
+use crate::presence::{Habits, OnStop, SourceId};
 use crate::service::Manager;
 use crate::store;
 use crate::telemetry::Telemetry;
@@ -95,8 +96,18 @@ async fn start(args: &Args) -> ExitCode {
         }
     }
     logs::start(&config.log);
+    warn(&args.config.config, &config);
     panics::end_the_process();
     run_until_stopped(args, config, heard).await.unwrap_or_else(|error| finish(Err(error)))
+}
+
+/// What is legal and unwise, once, a line each: the words of `check`.
+fn warn(path: &Path, config: &Config) {
+    let file = path.display().to_string();
+    for problem in check::warnings(config, Habits::default()) {
+        let (warning, remedy) = (problem.name().unwrap_or_default(), &problem.hint);
+        tracing::warn!(warning, place = problem.line(&file), remedy, "The configuration is legal and unwise.");
+    }
 }
 
 #[allow(unused_mut, reason = "changed only where the sandbox is built in")]

@@ -16,6 +16,11 @@ pub(super) fn text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Whether somebody wants no colours (no-color.org), or their terminal has none.
+pub(super) fn no_colour() -> bool {
+    text("NO_COLOR").is_some() || text("TERM").is_some_and(|terminal| terminal == "dumb")
+}
+
 /// Where a service manager wants state to be kept (systemd: `StateDirectory=`).
 pub(super) fn state_directory() -> Option<PathBuf> {
     first_path("STATE_DIRECTORY")

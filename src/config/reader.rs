@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, nearest};
+use super::problem::{Piece, Problem, Severity, blotted, nearest};
 use crate::presence::parse_duration;
 
 /// The file and what was found wrong with it so far.
 pub(super) struct Reader<'i> {
     text: &'i str,
     problems: RefCell<Vec<Problem>>,
+    /// Names of warnings that are not given.
+    allowed: RefCell<Vec<String>>,
 }
 
 /// A value and where it stands.
@@ -36,7 +38,7 @@ pub(super) struct Section<'r, 'i> {
 
 impl<'i> Reader<'i> {
     pub(super) fn new(text: &'i str) -> Self {
-        Reader { text, problems: RefCell::default() }
+        Reader { text, problems: RefCell::default(), allowed: RefCell::default() }
     }
 
     /// Another of the same file, with problems of its own.
@@ -45,11 +47,50 @@ impl<'i> Reader<'i> {
     }
 
     pub(super) fn problem(&self, span: &Range<usize>, key: &str, text: impl Into<String>, hint: impl Into<String>) {
-        let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
         let found = if key.is_empty() { "" } else { self.text.get(span.clone()).unwrap_or_default() };
         let found = found.lines().next().unwrap_or_default().chars().take(80).collect::<String>();
-        let found = if found.starts_with('[') { String::new() } else { found };
-        self.add(Problem { file: None, line, key: key.to_owned(), found, text: text.into(), hint: hint.into() });
+        let found = if found.starts_with('[') { String::new() } else { blotted(&found) };
+        self.put(Severity::Error, span, key, found, (text.into(), hint.into()));
+    }
+
+    /// One that has no value to show, only a place.
+    fn lack(&self, span: &Range<usize>, key: &str, text: impl Into<String>, hint: impl Into<String>) {
+        self.put(Severity::Error, span, key, String::new(), (text.into(), hint.into()));
+    }
+
+    /// What is legal and unwise, unless it is allowed.
+    fn warn(&self, name: &'static str, span: Option<&Range<usize>>, key: &str, text: String, hint: String) {
+        if self.allowed.borrow().iter().any(|allowed| *allowed == name) {
+            return;
+        }
+        match span {
+            Some(span) => self.put(Severity::Warning(name), span, key, String::new(), (text, hint)),
+            None => {
+                let (severity, key) = (Severity::Warning(name), key.to_owned());
+                self.add(Problem { severity, key, ..Problem::of_file(text, hint) });
+            }
+        }
+    }
+
+    /// Warnings of these names are not given.
+    pub(super) fn allow(&self, names: &[String]) {
+        self.allowed.borrow_mut().extend_from_slice(names);
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.borrow().is_empty()
+    }
+
+    fn put(&self, severity: Severity, span: &Range<usize>, key: &str, found: String, (text, hint): (String, String)) {
+        let (line, piece) = Piece::of(self.text, span);
+        // The whole file is no piece of it.
+        let piece = Some(piece).filter(|_| *span != self.whole());
+        self.add(Problem { severity, file: None, line, key: key.to_owned(), found, text, hint, piece });
+    }
+
+    fn whole(&self) -> Range<usize> {
+        0..self.text.len()
     }
 
     /// One of another file.
@@ -111,13 +152,40 @@ impl<'r, 'i> Section<'r, 'i> {
     }
 
     pub(super) fn missing(&self, name: &str, hint: &str) {
-        let head = self.span.start..self.span.start;
-        self.reader.problem(&head, &self.key(name), "missing", hint);
+        self.reader.lack(&self.span, &self.key(name), "missing", hint);
     }
 
     /// The table itself is wrong.
     pub(super) fn wrong(&self, text: impl Into<String>, hint: impl Into<String>) {
-        self.reader.problem(&(self.span.start..self.span.start), &self.path, text, hint);
+        self.reader.lack(&self.span, &self.path, text, hint);
+    }
+
+    /// What is legal and unwise, about a value.
+    pub(super) fn warn<T>(&self, name: &'static str, at: &At<T>, text: impl Into<String>, hint: &str) {
+        self.reader.warn(name, Some(&at.span), &at.key, text.into(), hint.to_owned());
+    }
+
+    /// The same about some other place, or none in particular.
+    pub(super) fn warn_at(
+        &self,
+        name: &'static str,
+        place: Option<Range<usize>>,
+        key: &str,
+        text: impl Into<String>,
+        hint: &str,
+    ) {
+        let key = if key.is_empty() { self.path.clone() } else { self.key(key) };
+        self.reader.warn(name, place.as_ref(), &key, text.into(), hint.to_owned());
+    }
+
+    /// Where the table begins.
+    pub(super) fn place(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// What is written in it, whether anybody asked for it or not.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&'r str, &'r DeValue<'i>)> {
+        self.entries.iter().map(|(name, _, value, _)| (*name, *value))
     }
 
     /// What nobody asked for.
@@ -131,7 +199,7 @@ impl<'r, 'i> Section<'r, 'i> {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("known here: {}", asked.join(", ")),
             };
-            self.reader.problem(&(span.start..span.start), &self.key(name), "unknown key", hint);
+            self.reader.lack(span, &self.key(name), "unknown key", hint);
         }
     }
 
@@ -292,7 +360,10 @@ impl<'r, 'i> Section<'r, 'i> {
             return *choice;
         }
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        self.problem(&at, "not one of the choices", format!("allowed: {}", words.join(", ")));
+        let near = Some(&at.value).filter(|word| word.len() > 2).and_then(|word| nearest(word, words.iter().copied()));
+        let near = near.map(|near| format!("did you mean {near}? "));
+        let hint = format!("{}allowed: {}", near.unwrap_or_default(), words.join(", "));
+        self.problem(&at, "not one of the choices", hint);
         default
     }
 }
