@@ -8,6 +8,7 @@
 mod backlog;
 #[cfg(feature = "sandbox")]
 mod certificates;
+mod clocks;
 #[cfg(feature = "sandbox")]
 mod devices;
 mod logic;
