@@ -158,8 +158,7 @@ async fn flood_of_one_person(seconds: usize) {
     assert_eq!(office.story(2), [NOBODY, CALL], "the flood was p1's alone");
 }
 
-/// Red: `Session::damped` is never true (hundreds of calls); or `Waiting::is_full_for` never is, where the program is slower
-/// than the flood (memory).
+/// Red: `Session::damped` is never true (76 calls); or `Waiting::is_full_for` never is (p2 waits behind the flood).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_34_a_flood_of_one_person_costs_few_calls_no_memory_and_nobody_else() {
     flood_of_one_person(4).await;
@@ -184,7 +183,7 @@ async fn flood_of_topics(count: usize) {
     };
     broker.pour(20_000, random(1 << 40)).await;
     within(Duration::from_secs(15), "the table is full", || async {
-        program.status("/status").await["unmapped"] == 1024
+        program.status("/status").await["unmapped"].as_u64() >= Some(1_024)
     })
     .await;
     let (before, page) = (program.memory(), lines(&program).await);

@@ -10,7 +10,7 @@ use crate::support::skipped;
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
-/// Red: `Token::ends` is compared with the wall clock (the token is thought to be over, and fetched anew at each step).
+/// Red: `clock::read` takes both its clocks from the wall.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_56_a_wall_clock_that_is_set_takes_nobody_from_a_call_and_is_told() {
     const TEST: &str = "fault_56";

@@ -9,10 +9,24 @@ use tempfile::TempDir;
 
 use super::{Office, lock, person, within};
 
+/// By name.
+type Environment = Vec<(String, String)>;
+
 pub struct Program {
     child: Child,
     log: Arc<Mutex<String>>,
     dir: TempDir,
+    arguments: Vec<String>,
+    environment: Environment,
+}
+
+fn spawn(arguments: &[String], environment: &Environment) -> (Child, Arc<Mutex<String>>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_presence-bridge"));
+    command.args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
+    command.env_remove("NO_PROXY").env_remove("no_proxy");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = crate::support::lines_of(child.stderr.take().unwrap());
+    (child, log)
 }
 
 impl Office {
@@ -23,19 +37,15 @@ impl Office {
         std::fs::write(dir.path().join("secret"), "sandbox-secret").unwrap();
         let path = dir.path().join("bridge.toml");
         std::fs::write(&path, self.configuration(mqtt, presence)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_presence-bridge"));
-        command.arg("run");
+        let mut arguments = vec!["run".to_owned(), "-c".to_owned(), path.display().to_string()];
         if self.clock.speed() != 1 {
-            command.args(["--clock", &format!("{}@{}", self.clock.speed(), self.clock.since().as_millis())]);
+            arguments.push("--clock".to_owned());
+            arguments.push(format!("{}@{}", self.clock.speed(), self.clock.since().as_millis()));
         }
-        command.arg("-c").arg(&path).envs(environment.iter().copied());
-        command.env_remove("NO_PROXY").env_remove("no_proxy");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = crate::support::lines_of(child.stderr.take().unwrap());
-        let program = Program { child, log, dir };
-        // What is published before that would be nobody's.
-        within(super::PATIENCE, "the program subscribes", || async { program.log().contains("MQTT subscribed.") })
-            .await;
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (child, log) = spawn(&arguments, &environment);
+        let program = Program { child, log, dir, arguments, environment };
+        program.subscribed().await;
         program
     }
 
@@ -55,6 +65,29 @@ impl Office {
 }
 
 impl Program {
+    /// What is published before that would be nobody's.
+    async fn subscribed(&self) {
+        within(super::PATIENCE, "the program subscribes", || async { self.log().contains("MQTT subscribed.") }).await;
+    }
+
+    /// Dies without a word, and is there again.
+    pub async fn restart(&mut self) {
+        self.kill();
+        (self.child, self.log) = spawn(&self.arguments, &self.environment);
+        self.subscribed().await;
+    }
+
+    fn kill(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+
+    /// STOP freezes it, CONT lets it go on.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    }
+
     /// Nothing while it has not begun to listen.
     pub async fn ask(&self, path: &str) -> String {
         ask(&Address::Unix(self.dir.path().join("admin.sock")), path).await.unwrap_or_default().1
@@ -79,8 +112,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if self.child.try_wait().ok().flatten().is_none() {
-            let _gone = self.child.kill();
-            let _reaped = self.child.wait();
+            self.kill();
         }
         if std::thread::panicking() {
             println!("The program said:\n{}", self.log());
