@@ -27,7 +27,7 @@ fn run(lines: &[&str], result: &str, heals: &str) -> (bool, String) {
         esac"
     );
     program(dir.path(), "cargo", &played);
-    for tool in ["mosquitto", "ip", "nft"] {
+    for tool in ["mosquitto", "ip", "nft", "faketime"] {
         program(dir.path(), tool, "");
     }
     let output = Command::new("bash")

@@ -13,7 +13,7 @@ struct Odd {
     writer: OwnedWriteHalf,
 }
 
-async fn packet(reader: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
+pub(super) async fn packet(reader: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
     let kind = reader.read_u8().await.ok()?;
     let (mut length, mut shift) = (0, 0);
     loop {
@@ -29,7 +29,7 @@ async fn packet(reader: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
     Some((kind, body))
 }
 
-fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut packet = vec![kind];
     let mut left = body.len();
     loop {
@@ -45,7 +45,7 @@ fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// As many grants as there are filters.
-fn suback(body: &[u8]) -> Vec<u8> {
+pub(super) fn suback(body: &[u8]) -> Vec<u8> {
     let mut answer = vec![body[0], body[1], 0];
     let mut at = 3 + usize::from(body[2]); // the properties are few
     while at + 2 < body.len() {

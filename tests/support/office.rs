@@ -3,6 +3,7 @@
 //! People are numbered from 1 and have a phone each: `phone/1` says INUSE, NOT_INUSE or UNAVAILABLE.
 
 mod broker;
+mod program;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use self::broker::{dynamic_security, dynsec, publish, publish_all, readable};
+pub use self::program::Program;
 
 pub const NOBODY: &str = "Offline/Offline";
 pub const CALL: &str = "Busy/InACall";

@@ -172,8 +172,10 @@ fn time(text: &str) -> Option<Time> {
     if !(2..=3).contains(&parts.len()) || !fraction.is_empty() && digits(fraction).is_none() {
         return None;
     }
+    // A leap second is the end of its minute: clocks of ours have none.
+    let second = if part(2)? == 60 { 59 } else { part(2)? };
     let nanos: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    Time::new(part(0)?, part(1)?, part(2)?, nanos.parse().ok()?).ok()
+    Time::new(part(0)?, part(1)?, second, nanos.parse().ok()?).ok()
 }
 
 /// `+01:00`, `+0100`, `+01`.
