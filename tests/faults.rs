@@ -1,4 +1,4 @@
-//! Rows 1 to 29 of the catalogue of faults that are about brokers, logins, certificates, backlogs and devices. By the whole
+//! Rows 1 to 33 of the catalogue of faults that are about brokers, logins, certificates, backlogs and devices. By the whole
 //! bridge between Debian's mosquitto and the tenant model, judged by what a colleague sees of people; where a row is about
 //! the order of messages alone, by the core on virtual time.
 //!
@@ -15,6 +15,8 @@ mod logic;
 mod logins;
 #[cfg(feature = "sandbox")]
 mod odd;
+#[cfg(feature = "sandbox")]
+mod payloads;
 #[cfg(feature = "sandbox")]
 mod restarts;
 #[cfg(feature = "sandbox")]
