@@ -21,6 +21,8 @@ mod odd;
 #[cfg(feature = "sandbox")]
 mod overridden;
 #[cfg(feature = "sandbox")]
+mod payloads;
+#[cfg(feature = "sandbox")]
 mod restarts;
 #[cfg(feature = "sandbox")]
 mod switch;

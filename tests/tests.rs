@@ -11,13 +11,14 @@
 //! * `renewals`: the short cut of repeats, against a core without it.
 //! * `replay`: recordings on virtual time, golden files; `explain` and `record`, the real program.
 //! * `rules`, `configuration`, `presets`: mapping and configuration files; the rules that are part of the program.
+//! * `corpus`: what fuzzing found worth keeping, through the same functions as the fuzzer's.
 //! * `people`: who is listed, and changes of that under a running bridge.
 //! * `forecast`: what a configuration is said to cost, against simulated hours of the core.
 //! * `tenant`: the model itself, against what Graph documents.
 //! * `sandbox`: its servers, where the model is not enough.
 //! * `mqtt`: the adapter against Debian's mosquitto, and its traps against a broker of bytes; what brokers do,
 //!   one list of cases for mosquitto and the embedded one.
-//! * `faults`: rows 1 to 29 of the catalogue of faults by the whole bridge: what a colleague sees.
+//! * `faults`: rows 1 to 33 of the catalogue of faults by the whole bridge: what a colleague sees.
 //! * `brokers`: what each broker really answers to what we rely on, and our own configuration of mosquitto.
 //! * `own_topics`, `sources`: what the bridge says and takes on its own topics; several brokers, and broken ones.
 //! * `network`: the way to the broker, broken in every way; what a colleague sees of it.
@@ -49,6 +50,8 @@ mod binary;
 mod brokers;
 #[cfg(feature = "sandbox")]
 mod configuration;
+#[cfg(feature = "sandbox")]
+mod corpus;
 mod counting;
 #[cfg(feature = "sandbox")]
 mod deploy;

@@ -16,6 +16,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
+pub fn took(work: impl FnOnce()) -> Duration {
+    let before = now();
+    work();
+    before.elapsed()
+}
+
 fn payload(row: &Value) -> Vec<u8> {
     let text = |key: &str| row[key].as_str().unwrap_or_default();
     if let Some(hex) = row["hex"].as_str() {

@@ -25,6 +25,12 @@ pub(super) struct Message<'a> {
     pub(super) recall: Recall,
 }
 
+/// What nobody may publish on (MQTT 3.3.2.1, 1.5.4) is not delivered by a broker in its right mind; a rule with a constant
+/// subject would take it.
+fn is_topic(topic: &str) -> bool {
+    !topic.is_empty() && !topic.bytes().any(|byte| matches!(byte, 0 | b'+' | b'#'))
+}
+
 impl Core {
     /// A message came. Says what each rule made of it.
     pub fn handle_publish(&mut self, now: Now, source: SourceId, publish: &Publish<'_>) -> Handled<'_> {
@@ -43,6 +49,9 @@ impl Core {
             }
             self.steps.push(Step { rule: Some(rule), person: Some(person), result: Ok(Applied::Renewed) });
             return Handled { steps: &self.steps };
+        }
+        if !is_topic(topic) {
+            return self.refuse(Reason::BadTopic);
         }
         self.stop_renewal(key);
         if self.memory.is_full(self.people.len()) {

@@ -6,6 +6,9 @@ use super::json::Json;
 use super::pattern::Regex;
 use super::text::lower_is;
 
+/// From here on different numbers may be the same double: 2^53. They are compared as they are written.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
 /// A value that a rule looks at.
 #[derive(Clone, Debug)]
 pub(super) enum Value<'a> {
@@ -33,6 +36,7 @@ impl<'a> Value<'a> {
     pub(super) fn number(&self) -> Option<f64> {
         let number: f64 = match self {
             Value::Json(Json::Bool(_) | Json::Null) => return None,
+            Value::Json(Json::Number(number)) => number.as_f64()?,
             _ => self.word()?.trim().parse().ok()?,
         };
         number.is_finite().then_some(number)
@@ -113,7 +117,7 @@ impl Words {
 
     fn has(&self, value: &Value<'_>) -> bool {
         if let Value::Json(Json::Number(_)) = value
-            && let Some(number) = value.number()
+            && let Some(number) = value.number().filter(|number| number.abs() < WHOLE)
             && self.0.iter().any(|word| word.parse::<f64>().is_ok_and(|word| word == number))
         {
             return true; // 1.0 is 1

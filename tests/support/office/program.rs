@@ -36,7 +36,7 @@ impl Office {
         std::fs::create_dir(dir.path().join("state")).unwrap();
         std::fs::write(dir.path().join("secret"), "sandbox-secret").unwrap();
         let path = dir.path().join("bridge.toml");
-        std::fs::write(&path, self.configuration(mqtt, presence)).unwrap();
+        std::fs::write(&path, self.configuration(mqtt, presence, "state")).unwrap();
         let mut arguments = vec!["run".to_owned(), "-c".to_owned(), path.display().to_string()];
         if self.clock.speed() != 1 {
             arguments.push("--clock".to_owned());
