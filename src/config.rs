@@ -341,7 +341,9 @@ impl Config {
             }
             _ => Names::default(),
         });
-        let (plan, presets) = rules::plan(&root, people, policy, &brokers);
+        // Names of a people file that is not looked at cannot be known.
+        let known = (listing.file.is_none() || check.people).then_some(&listing);
+        let (plan, presets) = rules::plan(&root, people, known, policy, &brokers);
         let allowed = warnings::allowed(&root);
         root.finish();
         reader.allow(&allowed);

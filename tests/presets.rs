@@ -5,6 +5,7 @@ mod files;
 mod mistakes;
 mod page;
 mod program;
+mod time;
 
 use std::path::Path;
 

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use self::conditions::{Asked, asked};
 use self::places::{Places, pattern, reading, template};
+use super::PeopleSection;
 use super::mqtt::Brokers;
 use super::people::People;
 use super::presets::{self, UsedPreset};
@@ -36,10 +37,12 @@ struct Site<'a> {
     echoes: Vec<String>,
 }
 
-/// The plan, and which presets it is made of; their rules come after those of `[[rule]]`.
+/// The plan, and which presets it is made of; their rules come after those of `[[rule]]`. `listing`: who else is listed, if that
+/// is known.
 pub(super) fn plan(
     root: &Section<'_, '_>,
     people: People,
+    listing: Option<&PeopleSection>,
     policy: Policy,
     brokers: &Brokers,
 ) -> (Plan, Vec<UsedPreset>) {
@@ -51,7 +54,7 @@ pub(super) fn plan(
     ];
     let site = Site { people: &people, sources: &brokers.names, zone: zone(root).unwrap_or_default(), echoes };
     let sections = root.tables("rule");
-    let expansions = presets::read(root, &people.signals);
+    let expansions = presets::read(root, &people, listing);
     let expanded: Vec<Vec<Section<'_, '_>>> = expansions.iter().map(presets::Expansion::sections).collect();
     let mut rules = Vec::new();
     read_all(&sections, &site, &mut rules);

@@ -64,6 +64,10 @@ fn each_mistake_is_told_of_the_users_line() {
             vec!["3: preset 1.source = 'pbx': no [[source]] of that name"],
         ),
         (
+            "[[preset]]\nuse = 'yealink2mqtt'\nwho = 'alise'",
+            vec!["3: preset 1.who = 'alise': nobody of that name in [users] or [devices]; did you mean alice?"],
+        ),
+        (
             "[[preset]]\nuse = 'freeswitch'\ntopic = 'teams/status'",
             vec!["3: preset 1.topic = 'teams/status': takes teams/status, where presence itself is published"],
         ),
@@ -165,4 +169,18 @@ fn one_preset_serves_twice_and_beside_rules() {
     assert_eq!(told(&config.plan, "x", "1", false), "bob: call on");
     let ranges: Vec<_> = config.presets.iter().map(|used| used.rules.clone()).collect();
     assert_eq!(ranges, [1..3, 3..5], "after the rules of the file");
+}
+
+#[test]
+fn names_that_cannot_be_known_yet_are_no_mistake() {
+    let usage = "[[preset]]\nuse = 'yealink2mqtt'\nwho = 'Carol'\n";
+    assert_eq!(problems(usage).len(), 1);
+    let waiting = "[people]\nresolve_names = true\n";
+    let text = format!("{SITE}{waiting}{usage}").replace("\n[signals]", "\ncarol = 'carol@example.com'\n[signals]");
+    let parse = |text: &str| presence_bridge::config::Config::parse_trusting(text, "t", std::path::Path::new("."));
+    parse(&text).unwrap_or_else(|problems| panic!("looked up later: {problems}"));
+    let file = format!("{SITE}[people]\nfile = 'people.csv'\n{usage}");
+    parse(&file).unwrap_or_else(|problems| panic!("in a file that was not read: {problems}"));
+    let device = format!("{usage}[devices]\n'CAROL' = 'bob'");
+    assert_eq!(problems(&device), Vec::<String>::new(), "letter case aside");
 }

@@ -95,9 +95,14 @@ pub fn rig(plan: Plan) -> Rig {
 
 #[test]
 fn sequences_of_real_devices_show_what_they_should() {
+    play(site);
+}
+
+/// Plays sequences.jsonl under a plan in which alice has all these devices.
+pub fn play(plan: impl Fn() -> Plan) {
     let rows = lines(include_str!("../fixtures/rules/sequences.jsonl"));
     for row in &rows {
-        let mut rig = rig(site());
+        let mut rig = rig(plan());
         let mut events: Vec<(u64, Option<&Value>, Option<&Value>)> = Vec::new();
         events.extend(
             row["messages"].as_array().unwrap().iter().map(|step| (step[0].as_u64().unwrap(), Some(step), None)),

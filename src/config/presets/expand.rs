@@ -8,6 +8,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::PeopleSection;
+use super::super::people::People;
 use super::super::problem::{Problem, nearest};
 use super::super::reader::{At, Reader, Section};
 use super::fill::{Given, fill_table, names};
@@ -34,16 +36,27 @@ pub(in crate::config) struct Expansion<'i> {
     rules: Vec<DeTable<'i>>,
 }
 
-/// All of them.
-pub(in crate::config) fn read<'i>(root: &Section<'_, 'i>, signals: &[Signal]) -> Vec<Expansion<'i>> {
-    root.tables("preset").iter().filter_map(|section| expansion(section, signals)).collect()
+/// All of them. `listing` says who else is listed, if that is known.
+pub(in crate::config) fn read<'i>(
+    root: &Section<'_, 'i>,
+    people: &People,
+    listing: Option<&PeopleSection>,
+) -> Vec<Expansion<'i>> {
+    let site = Site { people, listing };
+    root.tables("preset").iter().filter_map(|section| expansion(section, &site)).collect()
 }
 
-fn expansion<'i>(section: &Section<'_, 'i>, signals: &[Signal]) -> Option<Expansion<'i>> {
+/// What names may stand for.
+struct Site<'a> {
+    people: &'a People,
+    listing: Option<&'a PeopleSection>,
+}
+
+fn expansion<'i>(section: &Section<'_, 'i>, site: &Site<'_>) -> Option<Expansion<'i>> {
     let at = section.required("use", "the name of a preset; `presence-bridge presets` lists them")?;
     let preset = preset(section, &at)?;
     let keys = Overrides { of_the_signal: overrides(section, &OF_THE_SIGNAL), of_all: overrides(section, &OF_ALL) };
-    let choose = |parameter| given(section, parameter, &at, signals);
+    let choose = |parameter| given(section, parameter, &at, site);
     let given: Vec<_> = preset.parameters.iter().filter_map(choose).collect();
     section.finish();
     if preset.parameters.iter().any(|parameter| parameter.required() && !section.has(parameter.name)) {
@@ -108,7 +121,7 @@ fn given<'i>(
     section: &Section<'_, 'i>,
     parameter: &Parameter,
     user: &At<String>,
-    signals: &[Signal],
+    site: &Site<'_>,
 ) -> Option<Given<'i>> {
     let own = section.find(parameter.name);
     let (value, at) = match (&own, &parameter.default) {
@@ -122,9 +135,9 @@ fn given<'i>(
     };
     let value = match (parameter.name, value) {
         (_, DeValue::String(text)) if parameter.shows.is_some() => {
-            DeValue::String(signal(section, parameter, text, &at, own.is_some(), signals))
+            DeValue::String(signal(section, parameter, text, &at, own.is_some(), &site.people.signals))
         }
-        ("who", DeValue::String(text)) => DeValue::String(who(text)),
+        ("who", DeValue::String(text)) => DeValue::String(who(section, text, &at, site)),
         ("base", DeValue::String(text)) if text.ends_with('/') => {
             section.problem(&at, "ends with a /, and one follows", "leave the last / out");
             DeValue::String(text)
@@ -164,9 +177,31 @@ fn signal<'i>(
 }
 
 /// A name alone is somebody's; the rest is a place, as in a rule.
-fn who(text: Cow<'_, str>) -> Cow<'_, str> {
-    let place = text.contains(['{', '}']) || text.starts_with(['=', '/']) || text.is_empty();
-    if place { text } else { Cow::Owned(format!("={text}")) }
+fn who<'i>(section: &Section<'_, 'i>, text: Cow<'i, str>, at: &At<()>, site: &Site<'_>) -> Cow<'i, str> {
+    if text.contains(['{', '}']) || text.starts_with(['=', '/']) || text.is_empty() {
+        return text;
+    }
+    if let Some(listing) = site.listing
+        && let Err(near) = site.knows(listing, &text.to_lowercase())
+    {
+        let hint = near.map_or_else(|| "a name from [users]".to_owned(), |near| format!("did you mean {near}?"));
+        section.problem(at, "nobody of that name in [users] or [devices]", hint);
+    }
+    Cow::Owned(format!("={text}"))
+}
+
+impl Site<'_> {
+    /// Whether somebody has this name; else the name that was perhaps meant. `name` is in lower case, as subjects are.
+    fn knows<'s>(&'s self, listing: &'s PeopleSection, name: &str) -> Result<(), Option<&'s str>> {
+        let subjects = self.people.subjects.iter().map(|(subject, _)| &**subject);
+        let others = listing.waiting.iter().chain(&listing.doubles).map(|(label, _)| &**label);
+        let mut known = subjects.clone().chain(others.clone());
+        if known.any(|known| known.to_lowercase() == name) {
+            Ok(())
+        } else {
+            Err(nearest(name, subjects.chain(others)))
+        }
+    }
 }
 
 impl<'i> Expansion<'i> {
