@@ -21,6 +21,7 @@ pub mod replay;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod schema;
 #[cfg(feature = "sandbox")]
 mod speed;
 pub mod status;
@@ -52,6 +53,8 @@ enum Command {
     Run(run::Args),
     /// Read the configuration and name every problem at once, or what it will cost at Graph. Connects to nothing.
     Check(check::Args),
+    /// Print the JSON Schema of the configuration file, for editors.
+    Schema,
     /// Say why it does not work: broker, token, permissions, clock, people, budget. Calls Graph, but changes nobody's presence.
     Doctor(doctor::Args),
     /// Ask the running bridge how it is, or why somebody shows what they show.
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check_config(&args),
+        Command::Schema => schema::schema(),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => status::status(&args),
         Command::Explain(args) => explain::explain(&args),

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod report;
+mod schema;
 mod warnings;
 
 use std::path::Path;
