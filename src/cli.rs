@@ -27,6 +27,7 @@ pub mod replay;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod schema;
 mod signals;
 #[cfg(feature = "sandbox")]
 mod speed;
@@ -62,6 +63,8 @@ enum Command {
     Run(run::Args),
     /// Read the configuration and name every problem at once, or what it will cost at Graph. Connects to nothing.
     Check(check::Args),
+    /// Print the JSON Schema of the configuration file, for editors.
+    Schema,
     /// Say why it does not work: broker, token, permissions, clock, people, budget. Calls Graph, but changes nobody's presence.
     Doctor(doctor::Args),
     /// Ask the running bridge how it is, or why somebody shows what they show.
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check_config(&args),
+        Command::Schema => schema::schema(),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => status::status(&args),
         Command::Unmapped(args) => unmapped::unmapped(&args),

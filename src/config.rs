@@ -11,6 +11,7 @@ pub mod presets;
 mod problem;
 mod reader;
 mod rules;
+pub mod schema;
 mod sections;
 pub mod warnings;
 
@@ -319,8 +320,19 @@ impl Config {
     }
 
     fn read(text: &str, file: &str, base: &Path, check: Check, names: Option<&Names>) -> Result<Config, Problems> {
+        Config::read_traced(text, file, base, check, names, None)
+    }
+
+    fn read_traced(
+        text: &str,
+        file: &str,
+        base: &Path,
+        check: Check,
+        names: Option<&Names>,
+        trace: Option<&schema::Trace>,
+    ) -> Result<Config, Problems> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let reader = Reader::new(text);
+        let reader = Reader::traced(text, trace);
         for error in &errors {
             reader.problem(&error.span().unwrap_or(0..0), "", format!("not TOML: {}", error.message()), "");
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Piece, Problem, Severity, blotted, nearest};
+use super::schema::{Kind, Trace};
 use crate::presence::parse_duration;
 
 /// The file and what was found wrong with it so far.
@@ -16,6 +17,8 @@ pub(super) struct Reader<'i> {
     problems: RefCell<Vec<Problem>>,
     /// Names of warnings that are not given.
     allowed: RefCell<Vec<String>>,
+    /// Which keys are asked for, and how, where somebody wants to know.
+    trace: Option<&'i Trace>,
 }
 
 /// A value and where it stands.
@@ -38,7 +41,12 @@ pub(super) struct Section<'r, 'i> {
 
 impl<'i> Reader<'i> {
     pub(super) fn new(text: &'i str) -> Self {
-        Reader { text, problems: RefCell::default(), allowed: RefCell::default() }
+        Reader { text, problems: RefCell::default(), allowed: RefCell::default(), trace: None }
+    }
+
+    /// One that notes what it is asked for.
+    pub(super) fn traced(text: &'i str, trace: Option<&'i Trace>) -> Self {
+        Reader { trace, ..Reader::new(text) }
     }
 
     /// Another of the same file, with problems of its own.
@@ -124,7 +132,15 @@ impl<'r, 'i> Section<'r, 'i> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    /// That a key is read so.
+    fn note(&self, name: &str, kind: impl FnOnce() -> Kind) {
+        if let Some(trace) = self.reader.trace {
+            trace.note(&self.path, name, kind());
+        }
+    }
+
     fn asked(&self, name: &'static str) {
+        self.note(name, || Kind::Any);
         let mut asked = self.asked.borrow_mut();
         if !asked.contains(&name) {
             asked.push(name);
@@ -205,6 +221,7 @@ impl<'r, 'i> Section<'r, 'i> {
 
     /// All entries, for tables whose keys are the user's own.
     pub(super) fn each(&self) -> impl Iterator<Item = (At<&'r str>, At<&'r DeValue<'i>>)> {
+        self.note("*", || Kind::Any);
         self.entries.iter().map(|(name, key_span, value, span)| {
             let key = self.key(name);
             (
@@ -252,6 +269,7 @@ impl<'r, 'i> Section<'r, 'i> {
     }
 
     pub(super) fn text(&self, name: &'static str) -> Option<At<String>> {
+        self.note(name, || Kind::Text);
         let at = self.find(name)?;
         self.as_text(&at)
     }
@@ -297,6 +315,7 @@ impl<'r, 'i> Section<'r, 'i> {
     }
 
     pub(super) fn flag(&self, name: &'static str, default: bool) -> bool {
+        self.note(name, || Kind::Flag);
         match self.find(name) {
             None => default,
             Some(At { value: DeValue::Boolean(value), .. }) => *value,
@@ -308,6 +327,7 @@ impl<'r, 'i> Section<'r, 'i> {
     }
 
     pub(super) fn number(&self, name: &'static str, default: f64, allowed: Range<f64>) -> f64 {
+        self.note(name, || Kind::Number(allowed.start, allowed.end));
         let Some(at) = self.find(name) else { return default };
         let number = match at.value {
             DeValue::Integer(number) => number.as_str().replace('_', "").parse().ok(),
@@ -336,10 +356,12 @@ impl<'r, 'i> Section<'r, 'i> {
         allowed: Range<Duration>,
         by: &str,
     ) -> Duration {
+        let say = |span: Duration| format!("{:#}", jiff::SignedDuration::try_from(span).unwrap_or_default());
+        let bounds = format!("{} to {}", say(allowed.start), say(allowed.end));
+        self.note(name, || Kind::Span(bounds.clone()));
         let Some(at) = self.text(name) else { return default };
         let span = parse_duration(&at.value);
-        let say = |span: Duration| format!("{:#}", jiff::SignedDuration::try_from(span).unwrap_or_default());
-        let range = format!("allowed: {} to {}{by}", say(allowed.start), say(allowed.end));
+        let range = format!("allowed: {bounds}{by}");
         match span {
             Some(span) if span >= allowed.start && span <= allowed.end => span,
             Some(_) => {
@@ -355,6 +377,7 @@ impl<'r, 'i> Section<'r, 'i> {
 
     /// One of some words.
     pub(super) fn choice<T: Copy>(&self, name: &'static str, default: T, choices: &[(&str, T)]) -> T {
+        self.note(name, || Kind::Choice(choices.iter().map(|(word, _)| (*word).to_owned()).collect()));
         let Some(at) = self.text(name) else { return default };
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == at.value) {
             return *choice;

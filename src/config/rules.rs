@@ -1,6 +1,7 @@
 //! `[[rule]]`: how messages become signals.
 
 mod conditions;
+mod halves;
 mod places;
 mod siblings;
 
@@ -59,7 +60,7 @@ pub(super) fn plan(
     let mut rules = Vec::new();
     read_all(&sections, &site, &mut rules);
     let ranges: Vec<_> = expanded.iter().map(|sections| read_all(sections, &site, &mut rules)).collect();
-    halves(&rules);
+    halves::refuse(&rules, &people);
     let rules = rules.into_iter().map(|(_, rule)| rule).collect();
     drop(expanded);
     let used = expansions.into_iter().zip(ranges).map(|(expansion, rules)| expansion.finish(rules, root.reader()));
@@ -328,26 +329,4 @@ fn source(section: &Section<'_, '_>, at: &At<String>, sources: &[String]) -> Opt
         section.problem(at, "no [[source]] of that name", hint);
     }
     place.map(SourceId)
-}
-
-/// A rule that can only turn on and another that can only turn off the same signal make one level only if they speak of
-/// one device; else the signal would stay on until its lease ends.
-fn halves(rules: &[(&Section<'_, '_>, Rule)]) {
-    for (section, on) in rules.iter().filter(|(_, rule)| only_on(rule)) {
-        let only_off =
-            |rule: &Rule| rule.on.is_empty() && !rule.is_edge() && rule.window.is_none() && rule.signal == on.signal;
-        let apart = |rule: &Rule| rule.device.is_none() || on.device.is_none();
-        if let Some((_, off)) = rules.iter().find(|(_, rule)| only_off(rule) && apart(rule)) {
-            let hint = format!("give this rule and \"{}\" the same device, for example device = \"{{mac}}\"", off.name);
-            section.missing("device", &hint);
-        }
-    }
-}
-
-fn only_on(rule: &Rule) -> bool {
-    rule.off.is_empty()
-        && rule.unknown.is_empty()
-        && !rule.is_edge()
-        && rule.window.is_none()
-        && rule.missing == Missing::Ignore
 }
