@@ -267,6 +267,7 @@ async fn whole(port: u16) -> (Count, Work) {
         topic_prefix: config.topic_prefix,
         sources: vec![source],
         state: None,
+        journal: (None, None),
         home_assistant: None,
         graph: None,
         reload: None,

@@ -1,8 +1,8 @@
 //! Says how the bridge is: over a Unix socket for `status`, over HTTP on loopback for probes and metrics.
 //!
 //! The server knows nothing. It asks the loop, which owns everything, one question at a time, and a loop that does not
-//! answer is not alive. Only reading is possible: nothing that comes in here can change anything. Who is where on a
-//! machine is told through the socket, which belongs to the bridge's user; the TCP port, which anybody on the machine may
+//! answer is not alive. Over TCP only reading is possible; what changes something (a pause, to be forgotten) is taken through the
+//! socket alone. Who is where on a machine is told through the socket, which belongs to the bridge's user; the TCP port, which anybody on the machine may
 //! ask, has no names, unless there is no socket and the port is on loopback.
 
 mod client;
@@ -11,11 +11,12 @@ mod serve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-pub use self::client::{Address, ask};
+pub use self::client::{Address, ask, tell};
 use crate::telemetry::Telemetry;
 
 /// Where to be asked.
@@ -38,8 +39,25 @@ pub enum Question {
     Metrics,
     /// Everything but people one by one.
     Status,
+    /// Whom messages name and nobody knows.
+    Unmapped,
     /// Why somebody shows what they show.
     Person(String),
+    /// Somebody is to be paused, or to go on.
+    Pause(String, Pause),
+    /// What devices said of somebody is to be forgotten.
+    Forget(String),
+}
+
+/// How long a pause is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// So long from now on.
+    For(Duration),
+    /// Until somebody says otherwise.
+    ForGood,
+    /// It ends.
+    Off,
 }
 
 /// What is answered.

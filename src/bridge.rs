@@ -1,12 +1,14 @@
 //! The loop: the only place where core and adapters meet. `select` names what happened, a synchronous step decides,
 //! and what the core asks for is performed. One owner, no lock, no shared state.
 //!
-//! Order matters in one respect: a message is acknowledged after the core has handled it, never before, so that a
-//! message that arrives while the process dies is delivered again.
+//! Order matters in one respect: a message is acknowledged, and a call leaves, when what the core changed by then is in the
+//! journal, never before (`journal`); so that a message that arrives while the process dies is delivered again.
 
 mod announce;
 mod answers;
+mod commands;
 pub mod discovery;
+mod journal;
 mod links;
 mod lookup;
 pub mod metrics;
@@ -16,7 +18,9 @@ mod published;
 mod readback;
 pub mod reload;
 pub mod report;
+mod service;
 mod status;
+pub mod unmapped;
 mod words;
 
 use std::path::PathBuf;
@@ -26,6 +30,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::journal::{Journal, Leaving, Then};
 use self::links::Link;
 pub use self::links::Source;
 use self::publish::Topic;
@@ -39,6 +44,7 @@ use crate::presence::{
     Action, Alarm, Applied, Cause, Core, Deadline, OnStop, Outcome, PersonId, Plan, Policy, Presence, Publish, Reason,
     RuleId, Ticket, Timestamp,
 };
+use crate::store::{Found, Store};
 use crate::telemetry::{AlarmWatch, Telemetry};
 
 /// Messages handled before the outcomes and timers get their turn again.
@@ -58,8 +64,10 @@ pub struct Parts {
     pub topic_prefix: String,
     /// The brokers, in the order of the configuration.
     pub sources: Vec<Source>,
-    /// Where to keep what must outlive the process; `None`: nowhere.
+    /// Where to keep who is published; `None`: nowhere.
     pub state: Option<PathBuf>,
+    /// The journal, and what an earlier process left in it; both absent: everything begins with nothing.
+    pub journal: (Option<Store>, Option<Found>),
     /// First levels of the topics on which everything announces itself to Home Assistant; `None`: nothing does.
     pub home_assistant: Option<String>,
     /// The tenant; `None` decides, logs and publishes, but calls nobody.
@@ -98,7 +106,10 @@ pub struct Bridge {
     said: publish::Said,
     ends: publish::Ends,
     kept: published::Kept,
+    journal: Journal,
     answered: answers::LastAnswer,
+    unmapped: unmapped::Unmapped,
+    duty: service::Duty,
 }
 
 /// A call that ended.
@@ -115,14 +126,16 @@ impl Bridge {
     /// Ready to run; nothing has been sent yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions, home_assistant } =
-            parts;
+        let Parts { clock, telemetry, plan, topic_prefix, sources, state, graph, reload, questions, .. } = parts;
+        let (home_assistant, (store, found)) = (parts.home_assistant, parts.journal);
+        let journal = Journal::new(store, sources.iter().map(|source| source.name.clone()).collect());
         let (section, news) = reload.unwrap_or_else(|| (PeopleSection::default(), mpsc::channel(1).1));
         let (now, policy) = (clock.now(), plan.policy.clone());
         let (links, events) = sources.into_iter().map(|source| Link::new(source, now.wall)).unzip();
         let mut bridge = Bridge {
             signals: people::names(&plan),
-            core: Core::new(now, plan),
+            core: journal.core(now, plan, found),
+            journal,
             timer: clock.timer(),
             policy,
             topic_prefix,
@@ -144,6 +157,8 @@ impl Bridge {
             said: publish::Said::default(),
             ends: publish::Ends::default(),
             answered: None,
+            unmapped: unmapped::Unmapped::default(),
+            duty: service::Duty::default(),
             clock,
         };
         bridge.recall_published();
@@ -153,13 +168,17 @@ impl Bridge {
     /// Runs until `stop` is ready with the policy to follow, then drains and disconnects within some seconds.
     pub async fn run(mut self, stop: impl Future<Output = OnStop>) {
         let mut stop = std::pin::pin!(stop);
+        self.begin_duty();
         let on_stop = loop {
             self.perform();
+            self.write_journal();
             let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER).earlier(self.publishing_wakes());
-            let (publish, turn) = (self.wants_to_publish(), self.turn);
+            let deadline = deadline.earlier(self.journal.wake(&self.clock));
+            let (publish, turn, room) = (self.wants_to_publish(), self.turn, self.journal.has_room());
             tokio::select! {
                 policy = &mut stop => break policy,
-                (place, event) = links::next(&mut self.events, turn) => match event {
+                written = self.journal.written() => self.journal_written(written),
+                (place, event) = links::next(&mut self.events, turn), if room => match event {
                     Some(event) => self.heard(place, event),
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
@@ -168,6 +187,7 @@ impl Bridge {
                 Some(news) = self.news.recv() => self.learn(news),
                 Some(asked) = self.questions.next() => self.answer(asked),
                 () = self.alarms.changed() => self.mark(Topic::Status),
+                () = self.duty.due() => self.do_duty(),
                 (place, permit) = links::permit(&self.links, turn), if publish => self.publish(place, permit),
                 () = self.timer.until(deadline) => {
                     let now = self.clock.now();
@@ -195,8 +215,8 @@ impl Bridge {
             mqtt::Event::Publish(mut incoming) => {
                 let token = incoming.token.take();
                 self.message(place, &incoming);
-                if let (Some(token), Some(link)) = (token, self.links.get(place)) {
-                    link.handle.ack(token);
+                if let Some(token) = token {
+                    self.after_journal(Then::Ack(place, token));
                 }
             }
         }
@@ -214,12 +234,13 @@ impl Bridge {
             link.heard = now.mono;
         }
         let handled = self.core.handle_publish(now, links::source_id(place), &publish);
-        let (mut refused, mut renewed) = (None, None);
+        let (mut refused, mut renewed, mut unknown) = (None, None, false);
         for step in handled.steps {
             if step.result == Err(Reason::NoRule) && answers::is_answer(&self.topic_prefix, topic) {
                 continue;
             }
             self.telemetry.tell(&tell(step.result));
+            unknown |= step.rule != Some(RuleId::DOOR) && step.result == Err(Reason::UnknownSubject);
             if step.rule == Some(RuleId::DOOR) {
                 refused = step.result.err();
                 renewed = step.person;
@@ -227,6 +248,9 @@ impl Bridge {
             if let (Ok(Applied::Changed), Some(person)) = (step.result, step.person) {
                 self.links.iter_mut().for_each(|link| link.mark(Topic::Person(person))); // its list of shares
             }
+        }
+        if unknown {
+            self.note_strangers(now.wall, place, &publish);
         }
         if let Some(reason) = refused {
             self.answer_at_door(place, topic, reason);
@@ -257,20 +281,21 @@ impl Bridge {
             match action {
                 Action::SetPresence { ticket, person, presence, expiration, not_after, cause, .. } => {
                     let body = Body::Set { presence, expiration };
-                    self.call(ticket, person, body, not_after, cause);
+                    self.after_journal(Then::Call(Leaving { ticket, person, body, not_after, cause }));
                 }
                 Action::ClearPresence { ticket, person, not_after, .. } => {
-                    self.call(ticket, person, Body::Clear, not_after, Cause::Change);
+                    let (body, cause) = (Body::Clear, Cause::Change);
+                    self.after_journal(Then::Call(Leaving { ticket, person, body, not_after, cause }));
                 }
                 Action::Read { tenant, serial, .. } => self.read(tenant, serial),
-                Action::Journal { .. } => {} // nothing is kept over a restart yet: see ARCHITECTURE.md, "What is absent"
                 Action::Changed { person } => self.mark(Topic::Person(person)),
                 Action::Alarm { alarm, on } => self.alarm(alarm, on),
             }
         }
     }
 
-    fn call(&mut self, ticket: Ticket, person: PersonId, body: Body, not_after: crate::presence::Mono, cause: Cause) {
+    fn leave(&mut self, call: Leaving) {
+        let Leaving { ticket, person, body, not_after, cause } = call;
         let to = match body {
             Body::Set { presence, .. } => Some(presence),
             Body::Clear => None,
@@ -300,7 +325,9 @@ impl Bridge {
     /// Brokers hear the farewell while the last calls are made: none of them waits for another, nor for Graph.
     async fn stop(mut self, policy: OnStop) {
         tracing::info!(policy = ?policy, "Stopping.");
+        self.duty.end();
         self.core.handle_stop(self.clock.now(), policy);
+        self.flush_journal().await;
         let mut farewells = JoinSet::new();
         for link in self.links.drain(..) {
             let farewell = link.own_topics.then(|| will(&self.topic_prefix, &link.instance));
@@ -312,6 +339,7 @@ impl Bridge {
             let left = self.core.people().filter(|&person| !self.core.view(person).is_clean()).count();
             tracing::warn!(people = left, "Stopped before everything was answered; sessions end by their expiration.");
         }
+        self.close_journal(drained.is_ok()).await;
         self.kept.finish().await;
     }
 
@@ -321,8 +349,10 @@ impl Bridge {
             if self.core.is_idle() {
                 return;
             }
-            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER);
+            self.write_journal();
+            let deadline = self.core.poll_timeout().unwrap_or(Deadline::NEVER).earlier(self.journal.wake(&self.clock));
             tokio::select! {
+                written = self.journal.written() => self.journal_written(written),
                 Some(done) = self.calls.join_next() => self.done(done),
                 () = self.timer.until(deadline) => self.core.handle_timeout(self.clock.now()),
             }

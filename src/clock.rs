@@ -81,6 +81,12 @@ impl Clock {
         read().wall
     }
 
+    /// Microseconds of the clock that stands still in a suspend: service managers stamp their signals with it.
+    #[must_use]
+    pub fn monotonic_micros(&self) -> u64 {
+        monotonic_micros()
+    }
+
     /// How long in real life until `then`.
     #[must_use]
     pub fn until(&self, then: Mono) -> Duration {
@@ -95,6 +101,26 @@ fn read() -> Now {
         Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
     };
     Now { mono: since_boot(), wall: Timestamp::from_millis(wall) }
+}
+
+/// Which boot of the machine the clock since boot counts from; `None` where nobody says, and where it counts from the
+/// start of the process.
+#[must_use]
+pub fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| cfg!(target_os = "linux") && !id.is_empty())
+}
+
+#[cfg(target_os = "linux")]
+fn monotonic_micros() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(time.tv_nsec / 1_000).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn monotonic_micros() -> u64 {
+    0 // there is no such service manager
 }
 
 #[cfg(target_os = "linux")]

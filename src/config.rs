@@ -7,10 +7,13 @@ mod graph;
 mod home_assistant;
 mod mqtt;
 mod people;
+pub mod presets;
 mod problem;
 mod reader;
 mod rules;
+pub mod schema;
 mod sections;
+pub mod warnings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +23,7 @@ use toml::de::DeTable;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use self::people::names::Names;
-pub use self::problem::{Problem, Problems};
+pub use self::problem::{Look, Piece, Problem, Problems, Severity, report};
 use self::reader::Reader;
 use crate::presence::{ObjectId, Plan, Timestamp};
 use crate::secret::{Credential, SecretSource};
@@ -38,6 +41,8 @@ pub struct Config {
     pub home_assistant: Option<String>,
     /// Who, what, and by which rules.
     pub plan: Plan,
+    /// Which rules of the plan come from presets.
+    pub presets: Vec<presets::UsedPreset>,
     /// What becomes of sessions when the bridge stops.
     pub on_stop: OnStop,
     /// Log lines.
@@ -48,6 +53,12 @@ pub struct Config {
     pub admin: AdminSection,
     /// Where the bridge keeps what must outlive it; `None`: nowhere.
     pub state: Option<PathBuf>,
+    /// Whether the journal is kept there.
+    pub journal: bool,
+    /// What is legal and unwise, without what is allowed.
+    pub warnings: Vec<Problem>,
+    /// Names of warnings that are allowed: `[check] allow`.
+    pub allowed: Vec<String>,
 }
 
 /// `[graph]`
@@ -192,6 +203,8 @@ pub struct PeopleSection {
     pub resolve_names: bool,
     /// What was looked up is kept here.
     pub state_dir: PathBuf,
+    /// Whether the journal is kept there too.
+    pub journal: bool,
     /// How many people are listed, those without a known id included.
     pub listed: usize,
     /// All user names that stand for people, in lower case.
@@ -220,6 +233,19 @@ pub struct LogSection {
     pub format: LogFormat,
 }
 
+/// Where a service manager wants to be told how it goes, and how long it waits for a word of life.
+#[must_use]
+pub fn service_manager() -> (Option<String>, Option<Duration>) {
+    env::service_manager()
+}
+
+/// A test aid of debug builds: `task` or `thread`, in which to panic once the bridge runs.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn panics_in() -> Option<String> {
+    env::panics_in()
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -227,6 +253,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Which files that the configuration names are read.
+#[derive(Clone, Copy)]
+struct Check {
+    secrets: bool,
+    people: bool,
 }
 
 impl Config {
@@ -243,20 +276,28 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load_with(path: &Path, names: Option<&Names>) -> Result<Config, Problems> {
+        Config::open(path, Check { secrets: true, people: true }, names)
+    }
+
+    /// As [`Config::load`], but without its secrets: files with these, and certificates, need not be there.
+    ///
+    /// # Errors
+    /// Everything else that is wrong with it.
+    pub fn load_offline(path: &Path) -> Result<Config, Problems> {
+        Config::open(path, Check { secrets: false, people: true }, None)
+    }
+
+    fn open(path: &Path, check: Check, names: Option<&Names>) -> Result<Config, Problems> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| Problems {
             file: file.clone(),
-            problems: vec![Problem {
-                file: None,
-                line: 0,
-                key: String::new(),
-                found: String::new(),
-                text: format!("cannot be read: {error}"),
-                hint: "name the file with --config, or write one with `presence-bridge init`".to_owned(),
-            }],
+            problems: vec![Problem::of_file(
+                format!("cannot be read: {error}"),
+                "name the file with --config, or write one with `presence-bridge init`",
+            )],
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        Config::read(&text, &file, base, true, names)
+        Config::read(&text, &file, base, check, names)
     }
 
     /// Where a bridge of this configuration may be asked how it is, whatever else is wrong with the text.
@@ -266,7 +307,7 @@ impl Config {
         let reader = Reader::new(text);
         let root = reader.section("", root.get_ref(), root.span());
         let client_id = mqtt::first_client_id(&root);
-        admin::read(&root, &sections::Files { base, check: false }, &client_id)
+        admin::read(&root, &sections::Files { base, check: false, people: false }, &client_id)
     }
 
     /// Checks a text as if it stood in `file`; relative paths in it start at `base`. Does not look whether files that it
@@ -275,18 +316,29 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse_trusting(text: &str, file: &str, base: &Path) -> Result<Config, Problems> {
-        Config::read(text, file, base, false, None)
+        Config::read(text, file, base, Check { secrets: false, people: false }, None)
     }
 
-    fn read(text: &str, file: &str, base: &Path, files: bool, names: Option<&Names>) -> Result<Config, Problems> {
+    fn read(text: &str, file: &str, base: &Path, check: Check, names: Option<&Names>) -> Result<Config, Problems> {
+        Config::read_traced(text, file, base, check, names, None)
+    }
+
+    fn read_traced(
+        text: &str,
+        file: &str,
+        base: &Path,
+        check: Check,
+        names: Option<&Names>,
+        trace: Option<&schema::Trace>,
+    ) -> Result<Config, Problems> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let reader = Reader::new(text);
+        let reader = Reader::traced(text, trace);
         for error in &errors {
             reader.problem(&error.span().unwrap_or(0..0), "", format!("not TOML: {}", error.message()), "");
         }
         let span = root.span();
         let root = reader.section("", root.get_ref(), span);
-        let context = sections::Files { base, check: files };
+        let context = sections::Files { base, check: check.secrets, people: check.people };
         let graph = graph::graph(&root, &context);
         let brokers = mqtt::read(&root, &context);
         let (policy, on_stop) = sections::presence(&root);
@@ -296,21 +348,47 @@ impl Config {
         let admin = admin::read(&root, &context, first.map_or("", |first| &first.client_id));
         let (people, listing) = people::read(&root, &context, |section| match (names, &graph) {
             (Some(names), _) => names.clone(),
-            (None, Some(graph)) if files && section.resolve_names => Names::load(&section.state_dir, graph.tenant_id),
+            (None, Some(graph)) if check.people && section.resolve_names => {
+                Names::load(&section.state_dir, graph.tenant_id)
+            }
             _ => Names::default(),
         });
-        let plan = rules::plan(&root, people, policy, &brokers);
+        // Names of a people file that is not looked at cannot be known.
+        let known = (listing.file.is_none() || check.people).then_some(&listing);
+        let (plan, presets) = rules::plan(&root, people, known, policy, &brokers);
+        let allowed = warnings::allowed(&root);
         root.finish();
+        reader.allow(&allowed);
+        if let Some(sources) = brokers.sections.as_deref().filter(|_| reader.is_clean()) {
+            let read = warnings::Read { plan: &plan, people: &listing, sources, topic_prefix: &brokers.prefix };
+            warnings::find(&root, &read);
+        }
         drop(root);
         let problems = reader.finish();
         match (graph, brokers.sections) {
-            (Some(mut graph), Some(sources)) if problems.is_empty() => {
+            (Some(mut graph), Some(sources)) if problems.iter().all(|problem| problem.name().is_some()) => {
+                let warnings = problems;
                 graph.login_url = graph.login_url.trim_end_matches('/').to_owned();
                 let mut plan = plan;
                 plan.tenants = vec![graph.tenant_id];
-                let (topic_prefix, state) = (brokers.prefix, Some(listing.state_dir.clone()));
+                let (topic_prefix, state, journal) = (brokers.prefix, Some(listing.state_dir.clone()), listing.journal);
                 let people = listing;
-                Ok(Config { graph, sources, topic_prefix, home_assistant, plan, on_stop, log, people, admin, state })
+                Ok(Config {
+                    graph,
+                    sources,
+                    topic_prefix,
+                    home_assistant,
+                    plan,
+                    presets,
+                    on_stop,
+                    log,
+                    people,
+                    admin,
+                    state,
+                    journal,
+                    warnings,
+                    allowed,
+                })
             }
             _ => Err(Problems { file: file.to_owned(), problems }),
         }

@@ -9,8 +9,10 @@
 //!
 //! * [`presence`]: the pure core. Events and time in, actions out; no IO, no clock, cannot fail.
 //! * `bridge`: the loop where core and adapters meet. `clock`: the only reader of clocks.
-//! * `mqtt`, `graph`, `admin`: adapters, each the only user of its library; they do not know each other.
+//! * `mqtt`, `graph`, `store`, `admin`: adapters, each the only user of its library; they do not know each other.
+//! * `service`: what a service manager is told.
 //! * `config`: from TOML to what the program needs, with all problems at once. `cli`: one file a command.
+//! * `replay`: a recording through the core and the tenant model, on virtual time.
 //! * [`sandbox`]: a stand-in for the tenant. Its heart, [`sandbox::tenant`], is a pure model of Graph presence and shares
 //!   no code with [`presence`], so that it can judge it.
 
@@ -29,9 +31,15 @@ pub mod graph;
 #[cfg(feature = "bridge")]
 pub mod mqtt;
 pub mod presence;
+#[cfg(feature = "bridge")]
+pub mod replay;
 pub mod sandbox;
 #[cfg(feature = "bridge")]
 pub mod secret;
+#[cfg(feature = "bridge")]
+pub mod service;
+#[cfg(feature = "bridge")]
+pub mod store;
 #[cfg(feature = "bridge")]
 pub mod telemetry;
 #[cfg(feature = "bridge")]

@@ -33,7 +33,7 @@ mod wire;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -274,6 +274,7 @@ enum Command {
 pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     outbox: mpsc::Sender<Message>,
+    turns: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -322,8 +323,9 @@ pub fn start(config: Config, clock: Clock, telemetry: Telemetry) -> Result<(Hand
     let (events_out, events) = mpsc::unbounded_channel(); // bounded by `Waiting` and the receive maximum
     let waiting = Arc::new(Waiting::default());
     let (link, ear) = link::LinkTask::new(config, clock, telemetry, events_out, Arc::clone(&waiting))?;
+    let turns = link.turns();
     let task = tokio::spawn(link.run(ear, commands_in, outbox_in));
-    Ok((Handle { commands, outbox, task }, Events { events, waiting }))
+    Ok((Handle { commands, outbox, turns, task }, Events { events, waiting }))
 }
 
 impl Handle {
@@ -336,6 +338,12 @@ impl Handle {
     /// Waits for room to publish; `None` after a stop. Safe to cancel.
     pub async fn permit(&self) -> Option<Permit> {
         self.outbox.clone().reserve_owned().await.ok().map(Permit)
+    }
+
+    /// Turns that the task has taken so far: it takes one a second at least, connected or not, unless it hangs.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Says `farewell`, disconnects so that the last will is not published, and ends; within 5 s, connected or not.

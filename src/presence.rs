@@ -40,5 +40,5 @@ pub use partition::{PARTITIONS, Partition};
 pub use plan::{NotAGuid, ObjectId, PersonPlan, Plan, Policy, RuleId, Signal, SignalId};
 pub use rule::{Effect, Reason, Rules, Say};
 pub use session::{Held, Waiting};
-pub use snapshot::{Restart, Snapshot};
+pub use snapshot::{Changes, Folded, Restart, Snapshot};
 pub use view::{ShareView, View};

@@ -12,23 +12,23 @@ use presence_bridge::sandbox::tenant::{Fault, Match, What};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::{ALICE, BOB, sandbox, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_presence-bridge");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_presence-bridge");
 pub const CANARY: &str = "sandbox-secret";
 
 pub struct Bridge {
     child: Child,
     log: Arc<Mutex<String>>,
-    dir: tempfile::TempDir,
+    dir: Option<tempfile::TempDir>,
 }
 
 impl Bridge {
     /// Starts it, and waits until it is subscribed.
-    async fn start(broker: &Mosquitto, sandbox: &Sandbox, arguments: &[&str]) -> Bridge {
+    pub async fn start(broker: &Mosquitto, sandbox: &Sandbox, arguments: &[&str]) -> Bridge {
         Bridge::at(broker, &sandbox.graph_url(), arguments, &[]).await
     }
 
     /// As above, with another address for Graph and token endpoint, and with these variables in its environment.
-    async fn at(broker: &Mosquitto, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
+    pub async fn at(broker: &Mosquitto, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("secret"), format!("{CANARY}\n")).unwrap();
         let text = configuration(broker.port, url, "level = \"trace\"");
@@ -37,6 +37,13 @@ impl Bridge {
 
     /// As above, with this configuration and the files of `dir`.
     pub async fn with(dir: tempfile::TempDir, text: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
+        let bridge = Bridge::spawn(dir, text, arguments, environment);
+        until("the bridge subscribes", || bridge.log().contains("MQTT subscribed.")).await;
+        bridge
+    }
+
+    /// As above, and does not wait.
+    pub fn spawn(dir: tempfile::TempDir, text: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Bridge {
         let path = dir.path().join("bridge.toml");
         std::fs::write(&path, text).unwrap();
         let mut child = Command::new(PROGRAM)
@@ -53,9 +60,7 @@ impl Bridge {
             .spawn()
             .unwrap();
         let log = crate::support::lines_of(child.stderr.take().unwrap());
-        let bridge = Bridge { child, log, dir };
-        until("the bridge subscribes", || bridge.log().contains("MQTT subscribed.")).await;
-        bridge
+        Bridge { child, log, dir: Some(dir) }
     }
 
     pub fn log(&self) -> String {
@@ -63,9 +68,36 @@ impl Bridge {
     }
 
     /// SIGTERM, and how it ended.
-    pub async fn terminate(mut self) -> (Option<i32>, String) {
+    pub async fn terminate(self) -> (Option<i32>, String) {
+        self.signal("TERM");
+        self.ended().await
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its configuration is.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.dir.as_ref().unwrap().path().join("bridge.toml")
+    }
+
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([format!("-{name}"), pid]).status().unwrap().success());
+    }
+
+    /// What it leaves behind.
+    pub fn into_dir(mut self) -> tempfile::TempDir {
+        self.dir.take().unwrap()
+    }
+
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// How it ended.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
         let mut code = None;
         until("the bridge ends", || {
             code = self.child.try_wait().unwrap().map(|status| status.code());
@@ -130,7 +162,7 @@ off = ["idle"]
     )
 }
 
-fn seen(sandbox: &Sandbox, user: &str) -> String {
+pub fn seen(sandbox: &Sandbox, user: &str) -> String {
     let now = Clock::live().now().mono.as_millis();
     sandbox.tenant().lock().unwrap_or_else(PoisonError::into_inner).seen(now, user).to_string()
 }
@@ -269,12 +301,11 @@ async fn sighup_takes_up_a_changed_list_and_a_change_is_noticed_without() {
     let bridge = Bridge::start(&broker, &sandbox, &[]).await;
     broker.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
     until("InACall", || seen(&sandbox, ALICE) == "Busy/InACall").await;
-    let path = bridge.dir.path().join("bridge.toml");
+    let path = bridge.path();
     let text = std::fs::read_to_string(&path).unwrap();
     let without = text.replace(&format!("alice = \"{ALICE}\""), "").replace("\"1001\" = \"alice\"", "");
     std::fs::write(&path, without).unwrap();
-    let pid = bridge.child.id().to_string();
-    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    bridge.signal("HUP");
     until("alice is cleared", || seen(&sandbox, ALICE) == "Offline/Offline").await;
     assert_eq!(calls(&sandbox).len(), 2, "{:?}", calls(&sandbox));
     std::fs::write(&path, text).unwrap();

@@ -1,6 +1,9 @@
 //! Configuration files: the sample, all problems at once, and what `init` writes.
 
 mod brokers;
+mod report;
+mod schema;
+mod warnings;
 
 use std::path::Path;
 
@@ -97,7 +100,24 @@ off = ["1"]
     let found = problems(&format!("{PEOPLE}\n{halves}"));
     assert!(found[0].1.contains("same device"), "{found:?}");
     let shared = halves.replace("signal =", "device = \"{mac}\"\nsignal =");
-    Config::parse_trusting(&format!("{PEOPLE}\n{shared}"), "t", Path::new(".")).unwrap();
+    let good = |text: &str| Config::parse_trusting(&format!("{PEOPLE}\n{text}"), "t", Path::new(".")).unwrap();
+    good(&shared);
+    good(&shared.replacen("{mac}", "{id}", 3)); // whatever the captures are called
+    let apart = shared.replacen("device = \"{mac}\"", "device = \"{mac}-on\"", 1);
+    let found = problems(&format!("{PEOPLE}\n{apart}"));
+    assert!(found[0].1.contains("another device than that of \"phone/{mac}/onhook\""), "{found:?}");
+    // One topic is one device, and two people have none in common.
+    good(&halves.replace("offhook", "hook").replace("onhook", "hook"));
+    good(&halves.replacen("\"{mac}\"", "\"=alice\"", 1).replace("\"{mac}\"", "\"=1002\""));
+    let one = halves.replacen("\"{mac}\"", "\"=alice\"", 1).replace("\"{mac}\"", "\"=1001\"");
+    assert!(problems(&format!("{PEOPLE}\n{one}"))[0].1.contains("same device"), "1001 is Alice's");
+    let brokers =
+        "[[source]]\nname = 'a'\nurl = 'mqtt://localhost'\n[[source]]\nname = 'b'\nurl = 'mqtt://localhost:1884'\n";
+    let people = PEOPLE.replace("[mqtt]\nurl = \"mqtt://localhost\"\n", brokers);
+    let two = shared.replacen("signal =", "source = 'a'\nsignal =", 1);
+    Config::parse_trusting(&format!("{people}\n{two}"), "t", Path::new(".")).unwrap();
+    let two = format!("{people}\n{}source = 'b'\n", two);
+    assert!(problems(&two)[0].1.contains("another device than"), "a device is at one broker");
 }
 
 #[test]
@@ -133,7 +153,8 @@ fn what_init_writes_is_good() {
     assert_eq!(problems.len(), 1, "only the secret is missing: {problems:?}");
     std::fs::write(dir.path().join("client-secret"), "secret").unwrap();
     let good = check::check(&path, Habits::default()).unwrap();
-    assert!(good.contains("1 people") && good.contains("Calls to Graph"), "{good}");
+    assert!(good.summary.contains("1 people") && good.summary.contains("Calls to Graph"), "{good:?}");
+    assert!(good.warnings.is_empty(), "{good:?}");
     let again = init::init(answers.as_bytes(), Vec::new(), &path).unwrap_err();
     assert!(again.contains("exists already"));
 }

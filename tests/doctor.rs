@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use presence_bridge::cli::check;
-use presence_bridge::config::Config;
+use presence_bridge::config::{Config, Look, report};
 use presence_bridge::presence::{Habits, OnStop};
 use presence_bridge::sandbox::Sandbox;
 use presence_bridge::sandbox::broker::Broker;
@@ -395,7 +395,9 @@ fn checked(more: &str) -> String {
         None => text,
     };
     std::fs::write(dir.path().join("bridge.toml"), text).unwrap();
-    check::check(&dir.path().join("bridge.toml"), Habits::default()).unwrap_or_else(|problems| panic!("{problems}"))
+    let checked = check::check(&dir.path().join("bridge.toml"), Habits::default());
+    let checked = checked.unwrap_or_else(|problems| panic!("{problems}"));
+    checked.summary + &report("bridge.toml", &checked.warnings, Look::PLAIN)
 }
 
 #[test]
@@ -414,7 +416,7 @@ fn u04_available_fades_after_five_minutes_whatever_is_asked_for() {
 #[test]
 fn u05_away_is_weaker_than_what_a_teams_client_says() {
     let shown = checked("[signals]\nabsent = \"Away/Away\"\n");
-    for part in ["Warning: signals.absent show Away", "while a Teams client", "signed in nowhere"] {
+    for part in ["warning[away-is-weak]: signals.absent: shows Away", "while a Teams client", "signed in nowhere"] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
 }

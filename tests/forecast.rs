@@ -5,11 +5,11 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_bridge::cli::check::cost;
+use presence_bridge::cli::check::{cost, too_many};
 use presence_bridge::presence::backoff::fraction;
 use presence_bridge::presence::{
-    Action, Cause, Core, Forecast, Habits, Held, Link, Mono, Now, Outcome, PersonId, Policy, Presence, Publish, Signal,
-    SourceId, Ticket, Timestamp, forecast,
+    Action, Cause, Core, Forecast, Habits, Held, Link, Mono, Now, Outcome, PersonId, Plan, Policy, Presence, Publish,
+    Signal, SourceId, Ticket, Timestamp, forecast,
 };
 
 use crate::support::plan;
@@ -238,16 +238,20 @@ fn replicas_refresh_earlier_and_carry_as_many() {
 
 #[test]
 fn check_names_the_setting_that_would_fit() {
-    let said = |people, policy| cost(&plan::office(people, policy), Habits::default());
+    let told = |plan: &Plan| {
+        let (what, remedy) = too_many(plan, Habits::default()).unwrap_or_default();
+        format!("{}\n{what}. {remedy}", cost(plan, Habits::default()))
+    };
+    let said = |people, policy| told(&plan::office(people, policy));
     let good = said(300, policy(300, None, 45.0));
-    assert!(good.contains("Calls to Graph, with 20 changes a day and 30 %") && !good.contains("Warning"), "{good}");
+    assert!(good.contains("Calls to Graph, with 20 changes a day and 30 %") && !good.contains("too many"), "{good}");
     let free = said(20_000, policy(300, Some(Presence::Available), 45.0));
-    assert!(free.contains("Warning: 20000 people") && free.contains("presence.when_free = \"nothing\"."), "{free}");
+    assert!(free.contains("20000 people are too many") && free.contains("presence.when_free = \"nothing\"."), "{free}");
     let stale = said(30_000, policy(300, None, 45.0));
     assert!(stale.contains("fit: presence.max_stale = \""), "{stale}");
     let mut desks = plan::office(20_000, policy(300, None, 45.0));
     desks.signals.push(Signal { name: "desk".into(), presence: Some(Presence::Available) });
-    let desks = cost(&desks, Habits::default());
+    let desks = told(&desks);
     assert!(desks.contains("signals.desk = \"none\""), "{desks}");
     let ceiling = Some(Duration::from_secs(1_800));
     let stretched = said(30_000, Policy { max_stale_ceiling: ceiling, ..policy(300, None, 45.0) });

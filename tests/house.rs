@@ -11,12 +11,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &["presence"]),
     ("telemetry", &["presence", "clock"]),
     ("secret", &[]),
+    ("service", &[]),
     ("tls", &[]),
     ("mqtt", &["presence", "clock", "telemetry", "secret", "tls"]),
     ("graph", &["presence", "clock", "telemetry", "secret", "tls"]),
     ("config", &["presence", "secret", "tls"]),
+    ("replay", &["presence", "sandbox"]),
     ("admin", &["presence", "clock", "telemetry"]),
-    ("bridge", &["presence", "mqtt", "graph", "admin", "telemetry", "clock", "config"]),
+    ("store", &["presence", "telemetry"]),
+    ("bridge", &["presence", "mqtt", "graph", "store", "admin", "telemetry", "clock", "config", "service"]),
     ("main", &["cli"]),
 ];
 
@@ -113,7 +116,7 @@ fn breaches(files: &[File]) -> Vec<String> {
                     say(format!("{word} is for {places:?} only"));
                 }
             }
-            let core = is_in(name, "presence") || is_in(name, "sandbox/tenant");
+            let core = ["presence", "sandbox/tenant", "replay"].iter().any(|pure| is_in(name, pure));
             for word in NOT_IN_THE_CORE.iter().filter(|word| core && line.contains(*word)) {
                 say(format!("{word:?} does not belong into the core"));
             }

@@ -390,3 +390,11 @@ async fn without_the_permission_to_look_names_up_the_alarm_says_what_to_grant() 
     assert_eq!(graph.calls("alice@example.com"), 1, "not asked again and again");
     live.stop(OnStop::Leave).await;
 }
+
+#[test]
+fn problems_of_a_people_file_are_shown_in_their_lines() {
+    use presence_bridge::config::Look;
+    let shown = load(FILE, format!("id;name;devices\n{ALICE};ali/ce;1001\n")).unwrap_err().report(Look::PLAIN);
+    let wanted = format!("people.csv:2:38\n  |\n2 | {ALICE};ali/ce;1001\n  |{}^^^^^^\n", " ".repeat(38));
+    assert!(shown.contains(&wanted), "{wanted}\nis missing in\n{shown}");
+}

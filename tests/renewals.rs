@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_bridge::presence::rule::{Format, Place, Rule, Template, Words};
+use presence_bridge::presence::rule::{Place, Rule, Template, Words};
 use presence_bridge::presence::topic::Pattern;
 use presence_bridge::presence::{
     Action, Core, Link, Mono, Now, ObjectId, Outcome, PersonPlan, Plan, Policy, Presence, Publish, Restart, Rules,
@@ -46,12 +46,6 @@ fn rule(topic: &str, signal: &str, device: Option<&str>, ttl: u64) -> Rule {
         .next()
         .map_or(Place::Payload, |name| Place::Topic(Template::parse(&format!("{{{name}}}"), &pattern).unwrap()));
     Rule {
-        name: topic.into(),
-        source: None,
-        subject,
-        format: Format::Text,
-        signal: signal.into(),
-        value: Place::Payload,
         on: Words::new(["on", "alice", "bob"]),
         off: Words::new(["off"]),
         unknown: Words::new(["unknown"]),
@@ -59,8 +53,7 @@ fn rule(topic: &str, signal: &str, device: Option<&str>, ttl: u64) -> Rule {
         ttl: Duration::from_secs(ttl),
         delay: Duration::from_secs(if signal == "meeting" { 20 } else { 0 }),
         hold: Duration::from_secs(if signal == "meeting" { 30 } else { 0 }),
-        accept_retained: true,
-        pattern,
+        ..Rule::new(pattern, subject, signal)
     }
 }
 

@@ -1,5 +1,14 @@
 //! From topics and payloads to effects: patterns, payloads, hostile input.
 
+mod cost;
+mod hostile;
+mod language;
+pub mod messages;
+mod mistakes;
+pub mod page;
+mod strict;
+mod times;
+
 use presence_bridge::presence::topic::{Index, Pattern, minimal_filters};
 use presence_bridge::presence::{Reason, SourceId};
 use proptest::prelude::*;

@@ -1,5 +1,6 @@
 //! The core by stories, on virtual time: what happened, and what a colleague sees of it. One file a theme.
 
+mod forget;
 mod hearing;
 mod intervals;
 mod levels;

@@ -47,6 +47,17 @@ pub const ALICE: &str = "11111111-1111-4111-8111-111111111111";
 #[cfg(feature = "sandbox")]
 pub const BOB: &str = "22222222-2222-4222-8222-222222222222";
 
+/// Prints a count that tests/run repeats at its end.
+#[cfg(feature = "sandbox")]
+pub fn counted(text: &str) {
+    println!("{text}");
+    #[allow(clippy::disallowed_methods, reason = "tests/run collects what was counted")]
+    if let Some(file) = std::env::var_os("TESTS_COUNTED") {
+        let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+        writeln!(file, "{text}").unwrap();
+    }
+}
+
 /// Says loudly that a test did not run.
 #[cfg(feature = "sandbox")]
 pub fn skipped(test: &str, why: &str) {
@@ -54,7 +65,8 @@ pub fn skipped(test: &str, why: &str) {
     #[allow(clippy::disallowed_methods, reason = "tests/run collects what was skipped")]
     if let Some(file) = std::env::var_os("TESTS_SKIPPED") {
         let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
-        writeln!(file, "SKIPPED {test}: {why}").unwrap();
+        let thread = std::thread::current(); // the harness names it after the test
+        writeln!(file, "SKIPPED {test}: {why}\t{}", thread.name().unwrap_or_default()).unwrap();
     }
 }
 

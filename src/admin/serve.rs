@@ -1,4 +1,4 @@
-//! HTTP/1.1, GET only, one request a connection, few connections, each of them short.
+//! HTTP/1.1, GET only but for the socket, one request a connection, few connections, each of them short.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,7 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Answer, Asked, Question};
+use super::{Answer, Asked, Pause, Question};
+use crate::presence::rule::door::duration;
 
 /// Connections at a time; the next wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -108,6 +109,12 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, door: Door, qu
 }
 
 async fn answer<B>(request: &Request<B>, door: Door, questions: mpsc::Sender<Asked>) -> Reply {
+    if request.method() == Method::POST && !door.tcp {
+        return match command(request.uri().path()) {
+            Some(command) => reply(ask(command, questions).await),
+            None => reply(Answer::text(404, "no such command, or not for so long: 1 s to 31 days\n")),
+        };
+    }
     if request.method() != Method::GET {
         let mut reply = reply(Answer::text(405, "GET only\n"));
         reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
@@ -126,9 +133,25 @@ async fn answer<B>(request: &Request<B>, door: Door, questions: mpsc::Sender<Ask
     reply(ask(question, questions).await)
 }
 
+/// `/pause/NAME`, `/pause/NAME/SPAN`, `/resume/NAME`, `/forget/NAME`.
+fn command(path: &str) -> Option<Question> {
+    let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let name = percent_decoded(parts.get(1)?)?;
+    match parts[..] {
+        ["pause", _] => Some(Question::Pause(name, Pause::ForGood)),
+        ["pause", _, span] => Some(Question::Pause(name, Pause::For(duration(&percent_decoded(span)?)?))),
+        ["resume", _] => Some(Question::Pause(name, Pause::Off)),
+        ["forget", _] => Some(Question::Forget(name)),
+        _ => None,
+    }
+}
+
 fn person_or_status(path: &str) -> Option<Question> {
     if path == "/status" {
         return Some(Question::Status);
+    }
+    if path == "/unmapped" {
+        return Some(Question::Unmapped);
     }
     let name = path.strip_prefix("/status/")?;
     percent_decoded(name).map(Question::Person)

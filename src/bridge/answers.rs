@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Bridge, report};
 use crate::mqtt;
-use crate::presence::rule::door::ERROR;
+use crate::presence::rule::door::{ERROR, FORGET};
 use crate::presence::{Mono, Reason};
 use crate::telemetry::Event;
 
@@ -62,7 +62,7 @@ impl Bridge {
                 .to_owned(),
             Reason::UnknownSignal => {
                 let signals = self.signals.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
-                format!("no such signal: {signals}; or pause")
+                format!("no such signal: {signals}; or pause, or forget")
             }
             Reason::TooLarge => format!("too large: {WORDS}"),
             Reason::NotUtf8 => format!("not UTF-8: {WORDS}"),
@@ -75,6 +75,7 @@ impl Bridge {
                 "not JSON as it is taken here: {WORDS}; for and until exclude each other, for is 1 s to 31 days, until has \
                  its offset"
             ),
+            _ if topic.ends_with(FORGET.as_bytes()) => "say on".to_owned(),
             _ => format!("say {WORDS}"),
         };
         let said = json!({ "topic": report::shown(topic), "reason": reason.as_str(), "remedy": remedy });

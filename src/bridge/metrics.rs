@@ -25,6 +25,7 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
     ),
     ("lookup", "User names looked up at Graph.", &["found", "unknown", "not_allowed", "throttled", "failed"]),
     ("reload", "Configurations on disk that changed.", &["taken", "refused"]),
+    ("command", "What was asked for at the machine.", &["pause", "resume", "forget"]),
     ("alarm", "Alarms that began.", &[]),
     ("token", "Requests for a token that brought none.", &["refused", "failed"]),
     ("credential", "Credentials that end soon.", &["ends_in_30_days", "ends_in_7_days", "ends_in_a_day", "ended"]),
@@ -35,6 +36,7 @@ pub const COUNTERS: &[(&str, &str, &[&str])] = &[
     ("mqtt_deaf", "Times that a broker could not be heard although it was connected.", &["canary"]),
     ("mqtt_unkept", "Files of a link that could not be read or written.", &["file"]),
     ("mqtt_unreadable", "Files for MQTT that could not be read; the last were used.", &["certificates", "password"]),
+    ("journal", "Writes of the journal.", &["written", "failed"]),
     ("state", "What could not be kept on disk.", &["names_not_written"]),
     ("published", "The file of who has topics could not be used.", &["not_read", "not_written"]),
     (
@@ -62,6 +64,12 @@ const MESSAGE: &[&str] = &[
     Reason::UnknownSubject.as_str(),
     Reason::UnknownSignal.as_str(),
     Reason::TooManyShares.as_str(),
+    Reason::Guard.as_str(),
+    Reason::EmptyList.as_str(),
+    Reason::BadTime.as_str(),
+    Reason::TooOld.as_str(),
+    Reason::Duplicate.as_str(),
+    Reason::DeviceDown.as_str(),
 ];
 const MQTT_LOST: &[&str] = &[
     "port_refuses",

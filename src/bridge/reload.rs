@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 use super::links::source_id;
 use super::lookup::Lookups;
 use crate::clock::Clock;
-use crate::config::{Config, Names, PeopleSection, Problems, SourceSection};
+use crate::config::{Config, Names, PeopleSection, Problem, Problems, SourceSection};
 use crate::graph::Graph;
 use crate::presence::{Mono, ObjectId, Plan};
+use crate::service::Manager;
 use crate::telemetry::{AlarmText, Event, Telemetry};
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,6 +26,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 const ALARM: &str = "configuration_refused";
 /// As many problems as an alarm shows; `check` shows all.
 const SHOWN: usize = 3;
+/// As many as the log shows, a line each.
+const LOGGED: usize = 20;
 
 /// What there is to know for the loop.
 #[derive(Debug)]
@@ -43,7 +46,8 @@ pub struct Source {
     people: PeopleSection,
     /// By broker.
     filters: Vec<Vec<String>>,
-    fixed: [(&'static str, String); 6],
+    fixed: [(&'static str, String); 7],
+    manager: Manager,
 }
 
 impl Source {
@@ -56,7 +60,13 @@ impl Source {
             people: config.people.clone(),
             filters: filters(config),
             fixed: fixed(config),
+            manager: Manager::default(),
         }
+    }
+
+    /// The service manager, who may have asked for a reload and waits for its end.
+    pub fn tell(&mut self, manager: Manager) {
+        self.manager = manager;
     }
 
     /// How its people are listed.
@@ -74,12 +84,13 @@ fn filters(config: &Config) -> Vec<Vec<String>> {
 }
 
 /// What needs a restart. Secrets have no words here, and need none: they are read at each use.
-fn fixed(config: &Config) -> [(&'static str, String); 6] {
+fn fixed(config: &Config) -> [(&'static str, String); 7] {
     [
         ("[graph]", format!("{:?}", config.graph)),
         ("[mqtt], [[source]]", format!("{:?} {}", config.sources, config.topic_prefix)),
         ("[home_assistant]", format!("{:?}", config.home_assistant)),
         ("[admin]", format!("{:?}", config.admin)),
+        ("[state]", format!("{:?}", config.people.state_dir)),
         ("[log]", format!("{:?}", config.log)),
         ("presence.on_stop", format!("{:?}", config.on_stop)),
     ]
@@ -155,7 +166,7 @@ impl Watcher {
             tokio::select! {
                 () = self.news.closed() => return,
                 _ = looks.tick() => self.look().await,
-                Some(()) = hangups.recv() => self.read().await,
+                Some(()) = hangups.recv() => self.read_as_asked().await,
                 () = self.lookups.turn() => self.ask().await,
             }
         }
@@ -172,6 +183,16 @@ impl Watcher {
         if self.lookups.is_time_to_schedule() {
             self.schedule();
         }
+    }
+
+    /// On SIGHUP: whoever asked is told when it is done, and in the status line how it went.
+    async fn read_as_asked(&mut self) {
+        self.source.manager.reloading(self.clock.monotonic_micros());
+        self.read().await;
+        if let Some((why, _)) = &self.refused {
+            self.source.manager.status(&format!("Configuration on disk refused, the last good one stays: {why}"));
+        }
+        self.source.manager.ready();
     }
 
     /// Reads the files, and takes them up if they are right.
@@ -315,22 +336,26 @@ impl Event for Taken {
 
 /// A configuration was not taken up.
 struct Refused {
+    /// The first problems, for the alarm.
     why: String,
+    /// As many as are logged, each with what is allowed.
+    lines: Vec<(String, String)>,
+    /// How many there are besides.
+    more: usize,
 }
 
 impl Refused {
     fn of(problems: &Problems) -> Self {
-        let shown =
-            Problems { file: problems.file.clone(), problems: problems.problems.iter().take(SHOWN).cloned().collect() };
-        let lines = shown.to_string();
-        let lines: Vec<&str> = lines.lines().filter(|line| !line.starts_with(' ')).take(shown.problems.len()).collect();
-        let more = problems.problems.len() - shown.problems.len();
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        Refused { why: lines.join("; ") + &more }
+        let all = &problems.problems;
+        let shown: Vec<String> = all.iter().take(SHOWN).map(|problem| problem.line(&problems.file)).collect();
+        let more = if all.len() > SHOWN { format!("; and {} more", all.len() - SHOWN) } else { String::new() };
+        let line = |problem: &Problem| (problem.line(&problems.file), problem.hint.clone());
+        let lines = all.iter().take(LOGGED).map(line).collect();
+        Refused { why: shown.join("; ") + &more, lines, more: all.len().saturating_sub(LOGGED) }
     }
 
     fn of_words(why: &str) -> Self {
-        Refused { why: why.to_owned() }
+        Refused { why: why.to_owned(), lines: vec![(why.to_owned(), String::new())], more: 0 }
     }
 }
 
@@ -342,7 +367,15 @@ impl Event for Refused {
     }
 
     fn log(&self, _: Option<u64>) {
-        tracing::warn!(why = self.why, "Configuration on disk refused.");
+        for (problem, remedy) in &self.lines {
+            tracing::warn!(problem, remedy, "Configuration on disk refused.");
+        }
+        if self.more > 0 {
+            tracing::warn!(
+                more = self.more,
+                "Configuration on disk refused: `presence-bridge check` names all problems."
+            );
+        }
     }
 }
 

@@ -89,7 +89,9 @@ impl Event for Message<'_> {
 
 /// What a healthy installation produces all day.
 fn is_usual(reason: Reason) -> bool {
-    matches!(reason, Reason::NoRule | Reason::OtherValue | Reason::Missing | Reason::RetainedIgnored | Reason::Replay)
+    use Reason::{DeviceDown, Duplicate, Guard, Missing, NoRule, OtherValue, Replay, RetainedIgnored, TooOld};
+    let not_for_us = matches!(reason, NoRule | Guard | OtherValue | Missing);
+    not_for_us || matches!(reason, RetainedIgnored | Replay | Duplicate | TooOld | DeviceDown)
 }
 
 /// Escaped and capped: a topic is written by strangers.

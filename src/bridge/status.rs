@@ -11,7 +11,7 @@ use super::links::{Link, State};
 use super::{Bridge, metrics, words};
 use crate::admin::{Answer, Asked, Question};
 use crate::graph::{self, Graph};
-use crate::presence::{Held, Mono, Now, PersonId, Standing, TenantId, View, Waiting};
+use crate::presence::{Held, Mono, Now, Standing, TenantId, View, Waiting};
 
 /// Graph counts calls over this.
 pub(super) const WINDOW: Duration = Duration::from_secs(30);
@@ -82,7 +82,10 @@ impl Bridge {
             Question::Ready => self.ready(),
             Question::Metrics => Answer::metrics(metrics::render(self)),
             Question::Status => Answer::json(200, &self.status()),
+            Question::Unmapped => Answer::json(200, &self.tell_unmapped()),
             Question::Person(name) => self.person_status(name),
+            Question::Pause(name, pause) => self.pause(name, *pause),
+            Question::Forget(name) => self.forget(name),
         };
         asked.answer(answer);
     }
@@ -183,6 +186,7 @@ impl Bridge {
                 "in_flight": census.in_flight,
                 "waiting": census.waiting,
             },
+            "unmapped": self.count_unmapped(),
             "alarms": words::alarms(&self.telemetry.alarms()),
         })
     }
@@ -205,9 +209,7 @@ impl Bridge {
 
     /// Why somebody shows what they show.
     fn person_status(&self, name: &str) -> Answer {
-        let is_called = |id: &PersonId| self.core.person(*id).label.eq_ignore_ascii_case(name);
-        let listed = self.core.people().filter(|id| !self.listing.unlisted.contains(id)).find(is_called);
-        let Some(id) = listed.or_else(|| self.core.people().find(is_called)) else { return self.nobody(name) };
+        let Some(id) = self.called(name) else { return self.nobody(name) };
         let (now, view) = (self.clock.now(), self.core.view(id));
         let label = view.label();
         let on_wall = |then: Mono| words::rfc3339(now.wall + then.since(now.mono));
@@ -240,7 +242,7 @@ impl Bridge {
         Answer::json(200, &body)
     }
 
-    fn nobody(&self, name: &str) -> Answer {
+    pub(super) fn nobody(&self, name: &str) -> Answer {
         let section = &self.listing.section;
         let same = |pair: &&(Box<str>, Box<str>)| pair.0.eq_ignore_ascii_case(name);
         let why = if let Some((label, user_name)) = section.waiting.iter().find(same) {

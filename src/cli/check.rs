@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::hints::{Hint, hints};
-use crate::config::{Config, Problems};
+use crate::config::warnings::TOO_MANY_PEOPLE;
+use crate::config::{Config, Problem, Problems, Severity};
 use crate::presence::{Forecast, Habits, Plan, Policy, Presence, Remedy, forecast};
 
 /// What to check, and the habits of the people for the forecast.
@@ -12,6 +12,9 @@ use crate::presence::{Forecast, Habits, Plan, Policy, Presence, Remedy, forecast
 pub struct Args {
     #[command(flatten)]
     pub(super) config: super::ConfigArg,
+    /// Exit with 78 if there is a warning, too
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
     /// Changes of presence per person and working day, for the forecast; a call is two
     #[arg(long, default_value_t = Habits::default().changes_per_day)]
     changes_per_day: f64,
@@ -31,11 +34,20 @@ fn part(text: &str) -> Result<f64, String> {
     part.ok_or_else(|| "a number from 0 to 1".to_owned())
 }
 
+/// What there is to say of a configuration that can be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// What it will do and cost.
+    pub summary: String,
+    /// What is legal and unwise, without what is allowed.
+    pub warnings: Vec<Problem>,
+}
+
 /// A summary of a configuration that can be run, with what it costs at Graph if people have these `habits`.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn check(path: &Path, habits: Habits) -> Result<String, Problems> {
+pub fn check(path: &Path, habits: Habits) -> Result<Checked, Problems> {
     let config = Config::load(path)?;
     let mut text = format!(
         "{} is good: {} people, {} signals.",
@@ -56,23 +68,38 @@ pub fn check(path: &Path, habits: Habits) -> Result<String, Problems> {
         text +=
             &format!("\n{} user names will be looked up at Graph when the bridge runs.", config.people.waiting.len());
     }
-    for Hint { warns, text: hint, remedy } in hints(&config) {
-        text += &format!("\n{}: {hint}. {remedy}.", if warns { "Warning" } else { "Note" });
-    }
-    Ok(text)
+    Ok(Checked { summary: text, warnings: warnings(&config, habits) })
 }
 
-/// The forecast in words, with a warning where the budget does not suffice.
+/// What is legal and unwise, also that there are more people than the settings carry if they have these `habits`.
 #[must_use]
-pub fn cost(plan: &Plan, habits: Habits) -> String {
-    let people = plan.people.len();
-    let shows_available = plan.signals.iter().find(|signal| signal.presence == Some(Presence::Available));
+pub fn warnings(config: &Config, habits: Habits) -> Vec<Problem> {
+    let allowed = config.allowed.iter().any(|name| name == TOO_MANY_PEOPLE);
+    let too_many = too_many(&config.plan, habits).filter(|_| !allowed);
+    let too_many = too_many.map(|(text, hint)| Problem {
+        severity: Severity::Warning(TOO_MANY_PEOPLE),
+        key: "presence".to_owned(),
+        ..Problem::of_file(text, hint)
+    });
+    config.warnings.iter().cloned().chain(too_many).collect()
+}
+
+/// What people show who are free, with desk sensors that say so.
+fn policy(plan: &Plan) -> Policy {
+    let shows_available = plan.signals.iter().any(|signal| signal.presence == Some(Presence::Available));
     let mut policy = plan.policy.clone();
-    if shows_available.is_some() {
+    if shows_available {
         policy.when_free = policy.when_free.or(Some(Presence::Available)); // a desk sensor is on for most of the day
     }
-    let expected = forecast(people, habits, &policy);
-    let mut text = format!(
+    policy
+}
+
+/// The forecast in words.
+#[must_use]
+pub fn cost(plan: &Plan, habits: Habits) -> String {
+    let policy = policy(plan);
+    let expected = forecast(plan.people.len(), habits, &policy);
+    format!(
         "Calls to Graph, with {} changes a day and {:.0} % of the people taken at a time: {:.2}/s, {:.2}/s of them \
          refreshes; {:.0} % of the rate of {}/s.\nWhen everybody changes at once, the last change is sent after {}. These \
          settings carry {} people.",
@@ -84,20 +111,26 @@ pub fn cost(plan: &Plan, habits: Habits) -> String {
         policy.rate,
         span(expected.peak_lag),
         expected.largest,
-    );
-    if !expected.fits {
-        text += &format!("\nWarning: {people} people are too many: ");
-        text += &match stretched(habits, &policy) {
-            Some((ceiling, largest)) if people <= largest => format!(
-                "sessions will stretch up to {} (presence.max_stale_ceiling, enough for {largest} people) and outlive a \
-                 bridge that dies by so much. ",
-                span(ceiling)
-            ),
-            _ => "some will lapse. ".to_owned(),
-        };
-        text += &advice(&expected, plan);
+    )
+}
+
+/// Where the budget does not suffice: what becomes of that, and what would help.
+#[must_use]
+pub fn too_many(plan: &Plan, habits: Habits) -> Option<(String, String)> {
+    let (people, policy) = (plan.people.len(), policy(plan));
+    let expected = forecast(people, habits, &policy);
+    if expected.fits {
+        return None;
     }
-    text
+    let becomes = match stretched(habits, &policy) {
+        Some((ceiling, largest)) if people <= largest => format!(
+            "sessions will stretch up to {} (presence.max_stale_ceiling, enough for {largest} people) and outlive a bridge that \
+             dies by so much",
+            span(ceiling)
+        ),
+        _ => "some will lapse".to_owned(),
+    };
+    Some((format!("{people} people are too many: {becomes}"), advice(&expected, plan)))
 }
 
 /// How far sessions may stretch, and how many people that carries.

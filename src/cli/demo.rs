@@ -106,6 +106,7 @@ impl StandIns {
         config.graph.ca_file = None;
         config.graph.credential = Credential::Secret(SecretSource::Value(SECRET.to_owned().into()));
         config.graph.proxy = ProxySection::Direct;
+        config.journal = false; // simulated Graph forgets with the process what it held
         let broker = if broker { Some(Broker::start(0).await?) } else { None };
         if let Some(broker) = &broker {
             for source in &mut config.sources {

@@ -10,13 +10,12 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::check::cost;
-use super::hints::hints;
+use super::check::{cost, too_many};
 use super::{CONFIG, ConfigArg, block_on, run};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::graph::{Failure, Graph};
-use crate::presence::{Habits, forecast};
+use crate::presence::Habits;
 use crate::telemetry::Telemetry;
 
 /// Options of `doctor`.
@@ -194,17 +193,15 @@ fn settings(config: &Config, report: &mut Report) {
     let text =
         format!("{people} people, {} signals, {} topics", config.plan.signals.len(), config.plan.rules.filters().len());
     report.tell(Finding::ok("configuration", text));
-    for hint in hints(config) {
-        let state = if hint.warns { State::Warning } else { State::Ok };
-        report.tell(Finding::new("settings", state, hint.text, hint.remedy));
+    for Problem { key, text, hint, .. } in config.warnings.clone() {
+        report.tell(Finding::new("settings", State::Warning, format!("{key}: {text}"), hint));
     }
 }
 
 fn budget(config: &Config) -> Finding {
     let text = cost(&config.plan, Habits::default()).replace('\n', " ");
-    let expected = forecast(config.plan.people.len(), Habits::default(), &config.plan.policy);
-    match expected.fits {
-        true => Finding::ok("budget", text),
-        false => Finding::new("budget", State::Warning, text, "take up a setting that it names"),
+    match too_many(&config.plan, Habits::default()) {
+        None => Finding::ok("budget", text),
+        Some((too_many, remedy)) => Finding::new("budget", State::Warning, format!("{text} {too_many}"), remedy),
     }
 }

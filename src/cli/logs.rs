@@ -3,8 +3,6 @@
 
 pub mod guard;
 
-use std::io::IsTerminal;
-
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -23,6 +21,6 @@ pub(super) fn start(log: &LogSection) {
     // An error means that logging was started before: keep that.
     let _started = match log.format {
         LogFormat::Json => registry.with(layer.json()).try_init(),
-        LogFormat::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(super::look().colour)).try_init(),
     };
 }

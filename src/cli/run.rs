@@ -1,19 +1,24 @@
 //! `run`: the bridge itself; with `--sandbox` against the stand-in, with `--dry-run` without a call to Graph.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{ConfigArg, block_on, finish, load, logs};
+use super::instance::{self, Instance};
+use super::signals::{self, Heard, Stop};
+use super::{ConfigArg, IN_USE, block_on, check, finish, load, logs, panics};
 use crate::admin;
 use crate::bridge::{self, Bridge, Parts, Source, reload};
 use crate::clock::Clock;
 use crate::config::{self, BrokerAddress, Config};
 use crate::graph::{self, Graph};
 use crate::mqtt;
-use crate::presence::{OnStop, SourceId};
+use crate::presence::{Habits, OnStop, SourceId};
+use crate::service::Manager;
+use crate::store;
 use crate::telemetry::Telemetry;
 
 /// Options of `run`.
@@ -60,9 +65,27 @@ enum StandIn {
 /// Runs until a signal comes.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let config = match load(&args.config.config) {
-        Ok(config) => config,
-        Err(code) => return code,
+    match block_on(start(args)) {
+        Ok(code) => code,
+        Err(error) => finish(Err(error)),
+    }
+}
+
+/// From reading the configuration to the end. Signals are heard from the beginning.
+async fn start(args: &Args) -> ExitCode {
+    let mut heard = match signals::listen() {
+        Ok(heard) => heard,
+        Err(error) => return finish(Err(error)),
+    };
+    let path = args.config.config.clone();
+    // A hundred thousand people take a while to read: a signal does not wait for that.
+    let config = tokio::select! {
+        read = tokio::task::spawn_blocking(move || load(&path)) => match read {
+            Ok(Ok(config)) => config,
+            Ok(Err(code)) => return code,
+            Err(_) => return ExitCode::FAILURE, // it panicked, and has said so
+        },
+        _ = &mut heard.stop => return signals::before_the_start(),
     };
     #[cfg(feature = "sandbox")]
     if args.clock.is_some() && args.sandbox.is_none() {
@@ -73,29 +96,73 @@ pub fn run(args: &Args) -> ExitCode {
         }
     }
     logs::start(&config.log);
-    finish(block_on(start(args, config)).flatten())
+    warn(&args.config.config, &config);
+    panics::end_the_process();
+    run_until_stopped(args, config, heard).await.unwrap_or_else(|error| finish(Err(error)))
+}
+
+/// What is legal and unwise, once, a line each: the words of `check`.
+fn warn(path: &Path, config: &Config) {
+    let file = path.display().to_string();
+    for problem in check::warnings(config, Habits::default()) {
+        let (warning, remedy) = (problem.name().unwrap_or_default(), &problem.hint);
+        tracing::warn!(warning, place = problem.line(&file), remedy, "The configuration is legal and unwise.");
+    }
 }
 
 #[allow(unused_mut, reason = "changed only where the sandbox is built in")]
-async fn start(args: &Args, mut config: Config) -> Result<(), String> {
+async fn run_until_stopped(args: &Args, mut config: Config, heard: Heard) -> Result<ExitCode, String> {
     let clock = args.clock();
-    let source = reload::Source::new(&args.config.config, &config);
+    let manager = manager()?;
+    let mut source = reload::Source::new(&args.config.config, &config);
+    source.tell(manager.clone());
     #[cfg(feature = "sandbox")]
     let _stand_in = match args.sandbox {
         Some(what) => Some(stand_in(what, &clock, &mut config).await?),
         None => None,
     };
+    let _instance = match config.state.as_deref().map(instance::lock) {
+        Some(Instance::Taken(why)) => {
+            eprintln!("presence-bridge: {why}");
+            return Ok(ExitCode::from(IN_USE));
+        }
+        Some(Instance::Unlocked(why)) => {
+            tracing::warn!(why, "The state directory cannot be locked: see that no second bridge runs with it.");
+            None
+        }
+        Some(Instance::Ours(file)) => Some(file),
+        None => None,
+    };
     let on_stop = config.on_stop;
-    let bridge = connect(config, clock, args.dry_run, Some((source, hangups()?)))?;
-    bridge.run(stop(on_stop)).await;
-    Ok(())
+    let Heard { stop: stopped, hangups } = heard;
+    let bridge = connect(config, clock, args.dry_run, Some((source, hangups)))?.under(manager);
+    #[cfg(debug_assertions)]
+    panic_for_a_test();
+    bridge.run(stop(on_stop, stopped)).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who is to be told how it goes.
+fn manager() -> Result<Manager, String> {
+    let (socket, watchdog) = config::service_manager();
+    socket.map_or_else(|| Ok(Manager::default()), |socket| Manager::at(&socket, watchdog))
+}
+
+/// That a panic ends the process is tested by one.
+#[cfg(debug_assertions)]
+fn panic_for_a_test() {
+    match config::panics_in().as_deref() {
+        Some("task") => drop(tokio::spawn(async { panic!("asked for by a test, in a task") })),
+        Some("thread") => drop(std::thread::spawn(|| panic!("asked for by a test, in a thread"))),
+        _ => {}
+    }
 }
 
 /// Starts adapters and core; nothing is connected yet when it returns. `source`: what is looked at for changes, and hints
 /// that there may be one.
 ///
 /// # Errors
-/// A file that the configuration names cannot be used.
+/// A file that the configuration names cannot be used, or another bridge has the state directory.
 pub fn connect(
     config: Config,
     clock: Clock,
@@ -105,6 +172,11 @@ pub fn connect(
     let telemetry = Telemetry::new(clock.clone());
     let people = config.plan.people.len();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), people, dry_run, "Starting.");
+    // What nobody was told at Graph must not look held to the next process.
+    let journal = match &config.state {
+        Some(dir) if config.journal && !dry_run => store::open(dir, &telemetry).map_err(|in_use| in_use.to_string())?,
+        _ => (None, None),
+    };
     let graph = match dry_run {
         true => None,
         false => Some(Graph::start(graph_config(&config.graph), clock.clone(), telemetry.clone())?),
@@ -134,26 +206,12 @@ pub fn connect(
         topic_prefix,
         sources,
         state,
+        journal,
         home_assistant,
         graph,
         reload,
         questions,
     }))
-}
-
-/// SIGHUP: look for changes now.
-fn hangups() -> Result<mpsc::Receiver<()>, String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut signals = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP cannot be heard: {error}"))?;
-    let (told, hangups) = mpsc::channel(1);
-    tokio::spawn(async move {
-        while signals.recv().await.is_some() {
-            if told.try_send(()).is_err() && told.is_closed() {
-                return;
-            }
-        }
-    });
-    Ok(hangups)
 }
 
 /// What the adapter needs of `[graph]`.
@@ -214,27 +272,15 @@ fn mqtt_config(config: &Config, source: &config::SourceSection, place: SourceId)
     }
 }
 
-/// Ready at SIGTERM or SIGINT, with the policy that then holds.
-async fn stop(policy: config::OnStop) -> OnStop {
-    let by_hand = wait_for_signal().await;
+/// Ready when a signal asks for the end, with the policy that then holds.
+async fn stop(policy: config::OnStop, asked: oneshot::Receiver<Stop>) -> OnStop {
+    let by_hand = asked.await == Ok(Stop::Interrupt);
     match policy {
         config::OnStop::Leave => OnStop::Leave,
         config::OnStop::Clear => OnStop::Clear,
         // Ctrl-C in a terminal: somebody is trying it out. A service manager: it will be back in a moment.
         config::OnStop::Auto if by_hand && std::io::stdin().is_terminal() => OnStop::Clear,
         config::OnStop::Auto => OnStop::Leave,
-    }
-}
-
-/// Whether it was SIGINT, the one that a terminal sends.
-pub(super) async fn wait_for_signal() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return tokio::signal::ctrl_c().await.is_ok();
-    };
-    tokio::select! {
-        _ = terminate.recv() => false,
-        interrupted = tokio::signal::ctrl_c() => interrupted.is_ok(),
     }
 }
 

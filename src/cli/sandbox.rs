@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::{block_on, finish, run};
+use super::{block_on, finish, signals};
 use crate::clock::Clock;
 use crate::sandbox::tenant::{Basis, Cloud, Profile, Settings, assumptions};
 use crate::sandbox::{Listen, Sandbox};
@@ -118,7 +118,7 @@ async fn serve(args: &Args) -> Result<(), String> {
     let pem = sandbox.ca_pem().unwrap_or_default();
     std::fs::write(&ca_file, pem).map_err(|error| format!("cannot write {}: {error}", ca_file.display()))?;
     introduce(&sandbox, &settings, &clock, &ca_file);
-    run::wait_for_signal().await;
+    signals::asked_to_end().await;
     sandbox.stop().await;
     Ok(())
 }

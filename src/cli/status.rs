@@ -13,15 +13,57 @@ use crate::config::{AdminSection, Config};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    config: ConfigArg,
+    place: Place,
     /// Why does this person show what they show? A name from [users] or the people file.
     user: Option<String>,
-    /// The bridge's socket, instead of the one that the configuration leads to.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
     /// As the bridge says it.
     #[arg(long)]
     json: bool,
+}
+
+/// Where the running bridge is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The bridge's socket, instead of the one that the configuration leads to.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Place {
+    /// Its addresses; the first that answers is it.
+    pub(super) fn addresses(&self) -> Result<Vec<Address>, String> {
+        Ok(match &self.socket {
+            Some(path) => vec![Address::Unix(path.clone())],
+            None => addresses(&self.section()?),
+        })
+    }
+
+    /// Tells the bridge something, through its socket alone, and what it says to it.
+    pub(super) fn tell(&self, path: &str) -> Result<String, String> {
+        let mut sockets = self.addresses()?;
+        sockets.retain(|address| matches!(address, Address::Unix(_)));
+        if sockets.is_empty() {
+            return Err("[admin] has no socket, and through its port nothing can be changed: give it one".to_owned());
+        }
+        let (code, body) = block_on(first(&sockets, async |address| admin::tell(address, path).await))??;
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        match (code, &answer) {
+            (200, answer) => Ok(text(answer, "said").to_owned()),
+            (_, Value::Object(_)) => Err(text(&answer, "why").to_owned()),
+            _ => Err(body.trim().to_owned()),
+        }
+    }
+
+    /// Only of where the bridge may be asked: a configuration that is wrong by now is a good reason to ask.
+    fn section(&self) -> Result<AdminSection, String> {
+        let path = &self.config.config;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            format!("{}: {error}; name the file with --config, or the socket with --socket", path.display())
+        })?;
+        Ok(Config::admin_of(&text, path.parent().unwrap_or(std::path::Path::new("."))))
+    }
 }
 
 /// Prints what the bridge says; exit code 1 if none answers or nobody of that name is listed.
@@ -34,10 +76,7 @@ pub fn status(args: &Args) -> ExitCode {
 }
 
 fn ask(args: &Args) -> Result<(bool, String), String> {
-    let addresses = match &args.socket {
-        Some(path) => vec![Address::Unix(path.clone())],
-        None => addresses(&section(args)?),
-    };
+    let addresses = args.place.addresses()?;
     let path = args.user.as_ref().map_or_else(|| "/status".to_owned(), |user| format!("/status/{user}"));
     let (code, body) = block_on(first_answer(&addresses, &path))??;
     let Ok(answer) = serde_json::from_str::<Value>(&body) else { return Err(body.trim().to_owned()) };
@@ -47,15 +86,6 @@ fn ask(args: &Args) -> Result<(bool, String), String> {
         (false, None) => overview(&answer),
     };
     Ok((code == 200, text))
-}
-
-/// Only of where the bridge may be asked: a configuration that is wrong by now is a good reason to ask.
-fn section(args: &Args) -> Result<AdminSection, String> {
-    let path = &args.config.config;
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        format!("{}: {error}; name the file with --config, or the socket with --socket", path.display())
-    })?;
-    Ok(Config::admin_of(&text, path.parent().unwrap_or(std::path::Path::new("."))))
 }
 
 /// Where the bridge of this configuration may be asked.
@@ -68,9 +98,16 @@ pub(super) fn addresses(section: &AdminSection) -> Vec<Address> {
 
 /// Status and body, from the first that answers.
 pub(super) async fn first_answer(addresses: &[Address], path: &str) -> Result<(u16, String), String> {
+    first(addresses, async |address| admin::ask(address, path).await).await
+}
+
+async fn first(
+    addresses: &[Address],
+    ask: impl AsyncFn(&Address) -> Result<(u16, String), String>,
+) -> Result<(u16, String), String> {
     let mut tried = Vec::new();
     for address in addresses {
-        match admin::ask(address, path).await {
+        match ask(address).await {
             Ok(answer) => return Ok(answer),
             Err(error) => tried.push(format!("{address}: {error}")),
         }
@@ -80,6 +117,11 @@ pub(super) async fn first_answer(addresses: &[Address], path: &str) -> Result<(u
         true => Err("[admin] has neither socket nor listen: the bridge can be asked nowhere".to_owned()),
         false => Err(format!("no bridge answers: {}; {hint}", tried.join("; "))),
     }
+}
+
+/// A name as one part of a path: a slash would part it.
+pub(super) fn in_a_path(name: &str) -> String {
+    name.replace('/', " ")
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -107,6 +149,9 @@ fn overview(answer: &Value) -> String {
     }
     if let Some(behind) = answer["clock_behind_s"].as_i64().filter(|behind| behind.abs() > 60) {
         lines.push(format!("clock    {behind} s behind Graph's: set it"));
+    }
+    if let Some(unmapped) = answer["unmapped"].as_u64().filter(|count| *count > 0) {
+        lines.push(format!("unmapped {unmapped} that messages name: see `presence-bridge unmapped`"));
     }
     lines.push(format!("alarms   {}", alarms(&answer["alarms"])));
     lines.join("\n")

@@ -16,7 +16,7 @@ use crate::presence::{PersonPlan, Presence, Signal};
 const STATE_DIR: &str = "/var/lib/presence-bridge";
 
 /// What stands in the place of a signal at the door, and is none: see `presence::rule::door`.
-const TAKEN: [&str; 2] = ["pause", "error"];
+const TAKEN: [&str; 3] = ["pause", "forget", "error"];
 
 /// What the tables say.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub(super) fn read(
         self::users(users, section.resolve_names, &mut list);
     }
     if let Some(path) = &section.file
-        && files.check
+        && files.people
     {
         for problem in file::read(path, section.resolve_names, &mut list) {
             root.reader().add(problem);
@@ -51,7 +51,7 @@ pub(super) fn read(
     }
     if let Some(devices) = root.table("devices") {
         // Names of a people file that is not looked at cannot be known.
-        let known = section.file.is_none() || files.check;
+        let known = section.file.is_none() || files.people;
         self::devices(&devices, known, &mut list);
     }
     let mut signals = Vec::new();
@@ -66,7 +66,8 @@ pub(super) fn read(
 }
 
 fn people_section(root: &Section<'_, '_>, files: &Files<'_>) -> PeopleSection {
-    let mut people = PeopleSection { state_dir: state_dir(root, files), ..PeopleSection::default() };
+    let (state_dir, journal) = state(root, files);
+    let mut people = PeopleSection { state_dir, journal, ..PeopleSection::default() };
     if let Some(section) = root.table("people") {
         people.file = section.text("file").map(|at| files.base.join(at.value));
         people.resolve_names = section.flag("resolve_names", false);
@@ -75,13 +76,15 @@ fn people_section(root: &Section<'_, '_>, files: &Files<'_>) -> PeopleSection {
     people
 }
 
-fn state_dir(root: &Section<'_, '_>, files: &Files<'_>) -> std::path::PathBuf {
+fn state(root: &Section<'_, '_>, files: &Files<'_>) -> (std::path::PathBuf, bool) {
     let section = root.table("state");
     let dir = section.as_ref().and_then(|section| section.text("dir"));
+    let journal = section.as_ref().is_none_or(|section| section.flag("journal", true));
     if let Some(section) = &section {
         section.finish();
     }
-    dir.map(|at| files.base.join(at.value)).or_else(env::state_directory).unwrap_or_else(|| STATE_DIR.into())
+    let dir = dir.map(|at| files.base.join(at.value)).or_else(env::state_directory);
+    (dir.unwrap_or_else(|| STATE_DIR.into()), journal)
 }
 
 fn users(section: &Section<'_, '_>, resolve_names: bool, list: &mut List) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
 
+use super::problem::is_secret;
 use super::reader::{At, Section};
 use super::{LogFormat, LogSection, OnStop, env};
 use crate::presence::{ObjectId, Policy, Presence};
@@ -17,8 +18,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How files that the configuration names are found.
 pub(super) struct Files<'a> {
     pub(super) base: &'a Path,
-    /// Whether they must be there.
+    /// Whether those with secrets and certificates must be there.
     pub(super) check: bool,
+    /// Whether the people file is read.
+    pub(super) people: bool,
 }
 
 impl Files<'_> {
@@ -62,7 +65,7 @@ pub(super) fn secret(
             None
         }
         (Some(at), None) => {
-            if looks_like_a_secret(&at.value) {
+            if is_secret(&at.value) {
                 // Not shown again.
                 section.missing(
                     file_key,
@@ -92,11 +95,6 @@ pub(super) fn secret(
         },
         (None, None) => None,
     }
-}
-
-/// As Entra makes them: 40 characters, a tilde among them. A path with a tilde has a slash as well.
-fn looks_like_a_secret(text: &str) -> bool {
-    (32..=64).contains(&text.len()) && text.contains('~') && !text.contains('/')
 }
 
 pub(super) fn file(section: &Section<'_, '_>, name: &'static str, files: &Files<'_>) -> Option<PathBuf> {

@@ -7,12 +7,13 @@ mod turns;
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rumqttc::Outgoing;
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
+use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
 use self::hearing::Echoes;
 use self::requests::Request;
@@ -31,6 +32,8 @@ use crate::telemetry::Telemetry;
 
 /// How long the socket is left alone while the reader does not keep up.
 const BREATH: Duration = Duration::from_millis(20);
+/// A task that waits shows so often that it only waits.
+const TURN: Duration = Duration::from_secs(1);
 
 pub(super) struct LinkTask {
     config: Config,
@@ -76,6 +79,8 @@ pub(super) struct LinkTask {
     parted: bool,
     /// Connections in a row that the broker ended in the place of an answer to our subscription.
     closed_at_subscribe: u32,
+    /// Counts up as long as the task does anything, be it to wait.
+    turns: Arc<AtomicU64>,
 }
 
 enum Next {
@@ -84,10 +89,12 @@ enum Next {
     End,
 }
 
-/// The one timer of a task: armed again only when what it waits for has changed.
+/// The timers of a task. The one is armed again only when what it waits for has changed.
 struct Alarm {
     at: Mono,
     sleep: Pin<Box<Sleep>>,
+    /// Of [`TURN`]s, whatever else is awaited.
+    turn: Interval,
 }
 
 impl LinkTask {
@@ -143,9 +150,19 @@ impl LinkTask {
             yielding: false,
             parted: false,
             closed_at_subscribe: 0,
+            turns: Arc::default(),
             clock,
         };
         Ok((task, ear))
+    }
+
+    /// Where its turns are counted.
+    pub(super) fn turns(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.turns)
+    }
+
+    fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) async fn run(
@@ -154,8 +171,11 @@ impl LinkTask {
         mut commands: mpsc::UnboundedReceiver<Command>,
         mut outbox: mpsc::Receiver<Message>,
     ) {
-        let mut alarm = Alarm { at: Mono::MAX, sleep: Box::pin(tokio::time::sleep(Duration::MAX)) };
+        let mut turn = tokio::time::interval(TURN);
+        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut alarm = Alarm { at: Mono::MAX, sleep: Box::pin(tokio::time::sleep(Duration::MAX)), turn };
         loop {
+            self.turn();
             if self.connected.is_none() {
                 self.refresh(&mut ear);
             }
@@ -164,7 +184,7 @@ impl LinkTask {
                 Next::End => break,
                 Next::Wait(span) => {
                     ear.forget();
-                    if !self.rest(span, &mut commands, &mut outbox).await {
+                    if !self.rest(span, &mut commands, &mut outbox, &mut alarm.turn).await {
                         break;
                     }
                 }
@@ -269,6 +289,7 @@ impl LinkTask {
                     alarm.at = Mono::MAX;
                     self.timeout();
                 }
+                _ = alarm.turn.tick() => self.turn(),
             }
         }
     }
@@ -314,11 +335,13 @@ impl LinkTask {
         span: Duration,
         commands: &mut mpsc::UnboundedReceiver<Command>,
         outbox: &mut mpsc::Receiver<Message>,
+        turn: &mut Interval,
     ) -> bool {
         let mut rest = pin!(tokio::time::sleep(span));
         loop {
             tokio::select! {
                 () = &mut rest => return true,
+                _ = turn.tick() => self.turn(),
                 command = commands.recv() => match command {
                     Some(Command::Ack(_)) => {} // of a connection that is gone
                     Some(Command::Stop(_)) | None => return false,

@@ -145,12 +145,6 @@ pub enum Action {
         /// No first byte after this.
         not_after: Mono,
     },
-    /// The person's shares, topic memory or held presence changed: what a journal must hold before the message that did
-    /// it is acknowledged.
-    Journal {
-        /// Whose.
-        person: PersonId,
-    },
     /// What `view` shows of the person changed.
     Changed {
         /// Whose.

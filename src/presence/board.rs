@@ -98,6 +98,11 @@ fn millis(span: Duration) -> i64 {
 const OVER: Deadline = Deadline { mono: Mono::ZERO, wall: Timestamp::MAX };
 
 impl Share {
+    /// Whether its device said on last.
+    pub(super) fn says_on(&self) -> bool {
+        self.said == Say::On
+    }
+
     fn new(now: Now, origin: Origin, rule: RuleId, effect: &Effect<'_>) -> Self {
         Share {
             signal: origin.signal,
@@ -435,25 +440,31 @@ impl Board {
         self.shares.iter().any(|share| share.is(origin) && share.blind_until == SUSPENDED && !share.is_over(now))
     }
 
-    /// A replay equal to what was last heard: no renewal, no revival, but proof that the broker still says so.
-    pub(super) fn confirm(&mut self, now: Now, origin: Origin, memory: &mut Memory) {
-        if let Some(share) = self.shares.iter_mut().find(|share| share.is(origin)) {
-            share.stop_renewal(memory);
-            share.hear(now);
-        }
+    /// A replay equal to what was last heard: no renewal, no revival, but proof that the broker still says so. Returns
+    /// whether that lifts an end that deafness had set.
+    pub(super) fn confirm(&mut self, now: Now, origin: Origin, memory: &mut Memory) -> bool {
+        let Some(share) = self.shares.iter_mut().find(|share| share.is(origin)) else { return false };
+        share.stop_renewal(memory);
+        let lifted = share.blind_until != Mono::MAX;
+        share.hear(now);
+        lifted
     }
 
-    /// The replay after a gap is through: what it did not confirm ends at `end`.
-    pub(super) fn blind(&mut self, source: SourceId, gap: Mono, end: Mono) {
+    /// The replay after a gap is through: what it did not confirm ends at `end`. Returns whether there is any.
+    pub(super) fn blind(&mut self, source: SourceId, gap: Mono, end: Mono) -> bool {
+        let mut any = false;
         for share in self.shares.iter_mut().filter(|share| share.source == source && share.heard <= gap) {
+            any |= share.blind_until > end;
             share.blind_until = share.blind_until.min(end);
         }
+        any
     }
 
-    /// Takes a share up that an earlier process had.
+    /// Takes a share up that an earlier process had, or another one; what is known already is known better.
     pub(super) fn adopt(&mut self, mut share: Share, names: &RandomState) {
         share.names = names.hash_one((&*share.device, &*share.subject));
-        if self.shares.len() < MAX_SHARES {
+        let origin = Origin { signal: share.signal, source: share.source, names: share.names };
+        if self.shares.len() < MAX_SHARES && !self.shares.iter().any(|known| known.is(origin)) {
             self.shares.push(share);
         }
     }

@@ -5,21 +5,26 @@
 //! put the person where the queue and the timers need them. It is idempotent, so calling it once too often is harmless.
 
 mod calls;
+mod forget;
 mod hearing;
 mod messages;
 mod readback;
 mod reload;
 mod restart;
+mod turns;
+mod unsaved;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::calls::circumstances;
 use self::hearing::Source;
 pub use self::readback::MOST_READ;
 pub(super) use self::readback::Readback;
 use self::readback::Round;
+use self::unsaved::Unsaved;
 use super::action::{Action, Alarm, Cause, Link, OnStop, PersonId, SourceId, TenantId};
 use super::arbiter::{self, Verdict};
 use super::board::{Applied, Board, Gap};
@@ -105,6 +110,10 @@ pub struct Core {
     /// Who was due since actions were last drained: whoever is not called by then needs a timer for moving up in the queue.
     waiting: Vec<PersonId>,
     steps: Vec<Step>,
+    /// How long the shortest lasts of what the message in hand says.
+    shortest: Duration,
+    /// What a journal does not know yet.
+    unsaved: Unsaved,
     stopping: Option<OnStop>,
     /// Read-back, by tenant.
     rounds: Vec<Round>,
@@ -132,6 +141,8 @@ impl Core {
             out: VecDeque::new(),
             waiting: Vec::new(),
             steps: Vec::new(),
+            shortest: Duration::MAX,
+            unsaved: Unsaved::default(),
             stopping: None,
             rounds: Vec::new(),
         };
@@ -169,6 +180,7 @@ impl Core {
             } else if before.is_none_or(|before| before <= now.mono) && person.session.may_hold(now.mono) {
                 person.session.follow(now.mono, now.mono + START_WITHIN + LATE); // somebody else may have called meanwhile
             }
+            self.unsaved.person(id_of(slot));
             self.settle(id_of(slot));
         }
     }
@@ -179,7 +191,7 @@ impl Core {
         self.tick(now);
         if let Some(known) = self.people.get_mut(index(person)).filter(|known| known.listed) {
             known.paused = pause;
-            self.out.push_back(Action::Journal { person });
+            self.unsaved.person(person);
             self.settle(person);
         }
     }
@@ -295,6 +307,12 @@ impl Core {
         &self.people[index(person)].who
     }
 
+    /// Whom and what it decides by.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Until when a tenant's gate is shut, if it is.
     #[must_use]
     pub fn gate(&self, tenant: TenantId) -> Option<Mono> {
@@ -329,7 +347,9 @@ impl Core {
             Verdict::default()
         };
         person.session.want(now.mono, person.verdict.wanted);
-        person.session.age(now.mono);
+        if person.session.age(now.mono) {
+            self.unsaved.person(id);
+        }
         let owned = self.owned[usize::from(person.partition.0)].is_some_and(|until| now.mono + ATTEMPT < until);
         let mut around = circumstances(&self.plan, &self.sources, &self.deafness, person, now);
         around.at_once = cleared || !person.listed || person.paused.is_some();

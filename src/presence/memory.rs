@@ -8,6 +8,8 @@
 //! take. So where nothing but the lease can change, the share leaves its *renewal* here: a repeat notes its time and
 //! is done, and the share asks for that time when its lease would end, or when anything else touches it.
 
+pub(super) mod notes;
+
 use std::collections::HashMap;
 use std::hash::Hasher;
 use std::num::NonZeroU64;
@@ -19,7 +21,7 @@ use super::action::{PersonId, SourceId};
 use super::now::Mono;
 use super::plan::RuleId;
 use super::quick::Keyed;
-use super::snapshot::SavedTopic;
+use super::snapshot::{SavedTopic, Tag};
 
 /// As many topics as are remembered at least; an entry takes some 50 bytes.
 const MOST: usize = 200_000;
@@ -30,8 +32,11 @@ const MOST_EACH: usize = 4;
 /// What was not said again for so long is forgotten.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// A journal may be this part of a lease behind.
+const LATE: u32 = 10;
+
 /// A topic of a broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TopicKey(NonZeroU64);
 
 impl TopicKey {
@@ -68,6 +73,35 @@ struct Heard {
     at: Mono,
     renewal: Option<Renewal>,
     source: SourceId,
+    /// So many milliseconds of renewals no journal holds yet.
+    late: u32,
+    /// Partitions of the people whom it reached, a bit each.
+    partitions: u64,
+    /// Who that is.
+    about: Tag,
+}
+
+impl Heard {
+    /// Said again, of something that lasts `ttl`: whether it is time that a journal learns of it. A tenth of the lease late
+    /// is soon enough: else every repeat would cost a write.
+    fn hear_again(&mut self, now: Mono, ttl: Duration) -> bool {
+        let late = Duration::from_millis(self.late.into()) + now.since(self.at);
+        let due = late >= ttl / LATE;
+        self.late = if due { 0 } else { u32::try_from(late.as_millis()).unwrap_or(u32::MAX) };
+        self.at = now;
+        due
+    }
+
+    fn saved(&self, key: TopicKey) -> SavedTopic {
+        SavedTopic {
+            source: self.source,
+            topic: key.digest(self.source),
+            payload: self.digest,
+            at: self.at,
+            partitions: self.partitions,
+            about: self.about,
+        }
+    }
 }
 
 /// How a message stands to what its topic said before.
@@ -85,6 +119,8 @@ pub(super) enum Recall {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     topics: HashMap<TopicKey, Heard, Keyed>,
+    /// What rules have to remember besides.
+    pub(super) notes: notes::Notes,
 }
 
 pub(super) fn digest(bytes: &[u8]) -> u64 {
@@ -103,16 +139,17 @@ impl Memory {
         }
     }
 
-    /// Takes a live message that does nothing but renew a share, if that is what it does.
-    pub(super) fn renew(&mut self, now: Mono, key: TopicKey, payload: &[u8]) -> Option<Renewal> {
+    /// Takes a live message that does nothing but renew a share, if that is what it does; and whether it is time that a
+    /// journal learns of it.
+    pub(super) fn renew(&mut self, now: Mono, key: TopicKey, payload: &[u8]) -> Option<(Renewal, bool)> {
         let heard = self.topics.get_mut(&key)?;
         let renewal = heard.renewal?;
-        let lasts = now.since(heard.at) < Duration::from_millis(renewal.ttl.into());
-        if !lasts || heard.digest != digest(payload) {
+        let ttl = Duration::from_millis(renewal.ttl.into());
+        if now.since(heard.at) >= ttl || heard.digest != digest(payload) {
             return None;
         }
-        heard.at = now;
-        Some(renewal)
+        let due = heard.hear_again(now, ttl);
+        Some((renewal, due))
     }
 
     /// When the share of a topic was last renewed here.
@@ -131,33 +168,51 @@ impl Memory {
         self.topics.values_mut().for_each(|heard| heard.renewal = None);
     }
 
+    /// What a topic has just said. `ttl`: how long the shortest lasts of what the message renewed. Returns whether a journal
+    /// has to learn of it.
     pub(super) fn remember(
         &mut self,
         now: Mono,
-        source: SourceId,
-        key: TopicKey,
+        (source, key): (SourceId, TopicKey),
         payload: &[u8],
         renewal: Option<Renewal>,
-    ) {
-        self.topics.insert(key, Heard { digest: digest(payload), at: now, renewal, source });
+        (partitions, about, ttl): (u64, Tag, Duration),
+    ) -> bool {
+        let digest = digest(payload);
+        let fresh = Heard { digest, at: now, renewal, source, late: 0, partitions, about };
+        let Some(heard) = self.topics.get_mut(&key) else {
+            self.topics.insert(key, fresh);
+            return true;
+        };
+        let same = heard.digest == digest && heard.partitions == partitions;
+        let due = heard.hear_again(now, ttl) || !same;
+        *heard = Heard { late: if due { 0 } else { heard.late }, ..fresh };
+        due
+    }
+
+    /// What a topic said last.
+    pub(super) fn saved(&self, key: TopicKey) -> Option<SavedTopic> {
+        self.topics.get(&key).map(|heard| heard.saved(key))
     }
 
     pub(super) fn save(&self) -> Vec<SavedTopic> {
-        let saved = |(key, heard): (&TopicKey, &Heard)| SavedTopic {
-            source: heard.source,
-            topic: key.digest(heard.source),
-            payload: heard.digest,
-            at: heard.at,
-        };
-        let mut topics: Vec<SavedTopic> = self.topics.iter().map(saved).collect();
+        let mut topics: Vec<SavedTopic> = self.topics.iter().map(|(&key, heard)| heard.saved(key)).collect();
         topics.sort_by_key(|topic| (topic.source, topic.topic)); // the same core gives the same snapshot
         topics
     }
 
     pub(super) fn restore(&mut self, people: usize, topics: impl Iterator<Item = SavedTopic>) {
-        self.topics.extend(topics.take(room(people)).map(|SavedTopic { source, topic, payload, at }| {
-            (TopicKey::of(source, topic), Heard { digest: payload, at, renewal: None, source })
-        }));
+        for SavedTopic { source, topic, payload, at, partitions, about } in topics.take(room(people)) {
+            let heard = Heard { digest: payload, at, renewal: None, source, late: 0, partitions, about };
+            self.topics.entry(TopicKey::of(source, topic)).or_insert(heard);
+        }
+    }
+
+    /// Forgets what was heard of a person: their topics, also those that spoke of others too, and what rules remember of them.
+    /// Nothing may be renewed here meanwhile ([`Memory::stop_all`]).
+    pub(super) fn forget(&mut self, person: PersonId, partition: u64, tag: Tag) {
+        self.topics.retain(|_, heard| heard.partitions & partition == 0 || !heard.about.may_be(tag));
+        self.notes.forget(person, tag);
     }
 
     /// Whether something has to be forgotten before anything new is remembered.

@@ -4,20 +4,37 @@
 //! Nothing in a message is ever expanded, evaluated or passed on; the worst that a payload can do is to match no word.
 
 pub mod door;
+mod elements;
 mod json;
+mod judge;
+mod pattern;
+mod payload;
+mod reason;
+mod sibling;
+mod subject;
 mod subjects;
 mod text;
+mod times;
+pub mod trace;
+mod words;
+mod zones;
 
-use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::json::Json;
+use self::judge::Each;
+pub use self::pattern::Regex;
+use self::payload::Payload;
+use self::reason::Refused;
+pub use self::reason::{Reason, Stranger};
+pub use self::sibling::{Fact, Role, Sibling};
+pub use self::subject::{Normal, Spelling};
 use self::subjects::Subjects;
 use self::text::Scratch;
-pub use self::text::{Template, Words};
+pub use self::text::Template;
+pub use self::times::Zone;
+pub use self::words::{Test, Words};
 use super::action::SourceId;
 use super::memory;
 use super::now::Timestamp;
@@ -69,6 +86,44 @@ pub struct Effect<'a> {
     pub timed: bool,
     /// Whether a retained replay may speak.
     pub accept_retained: bool,
+    /// What else bears on it than this message.
+    pub more: More<'a>,
+}
+
+/// What bears on an effect besides what one message says: what was said before, what sibling topics say, the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct More<'a> {
+    /// How what was said before bears on it.
+    pub turn: Turn,
+    /// All windows of a calendar; what `say` says holds outside of them.
+    pub windows: Option<&'a [Window]>,
+    /// When the payload says that it was made.
+    pub made: Option<Timestamp>,
+    /// A digest of the field by which one event is told from the next.
+    pub event: Option<u64>,
+    /// What this message and its sibling topics have in common, one key for each [`Sibling`] of the rule.
+    pub links: &'a [u64],
+}
+
+/// How what was said before bears on an effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// Not at all.
+    #[default]
+    Say,
+    /// On becomes off, and anything else on.
+    Toggle,
+    /// A number between the bounds for on and off: what was said last is said again.
+    Keep,
+}
+
+/// A time in which a calendar's element holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// From then on.
+    pub start: Timestamp,
+    /// Until then; later than `start`. [`Timestamp::MAX`]: a sibling says it, and until then it is not on.
+    pub end: Timestamp,
 }
 
 impl Effect<'_> {
@@ -87,65 +142,9 @@ impl Effect<'_> {
             until,
             timed,
             accept_retained: _,
+            more,
         } = *self;
-        matches!(say, Say::On | Say::Off) && until.is_none() && !timed
-    }
-}
-
-/// Why a message had no effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// No rule's topic pattern matches.
-    NoRule,
-    /// The value is in none of the rule's word lists.
-    OtherValue,
-    /// The field that the rule looks at is not there.
-    Missing,
-    /// A retained replay for a rule that ignores those.
-    RetainedIgnored,
-    /// A retained replay of what was already heard.
-    Replay,
-    /// The topic is not UTF-8 or not a topic.
-    BadTopic,
-    /// The payload exceeds what rules look at (64 KiB).
-    TooLarge,
-    /// The payload is not UTF-8.
-    NotUtf8,
-    /// The payload is not the JSON that the rule wants.
-    BadJson,
-    /// JSON nested deeper than 32.
-    TooDeep,
-    /// A JSON object names a key twice.
-    DuplicateKey,
-    /// The subject leads to no listed person.
-    UnknownSubject,
-    /// No such signal (door).
-    UnknownSignal,
-    /// The person has as many shares as one may have.
-    TooManyShares,
-}
-
-impl Reason {
-    /// Its name in counters and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Reason::NoRule => "no_rule",
-            Reason::OtherValue => "other_value",
-            Reason::Missing => "missing",
-            Reason::RetainedIgnored => "retained_ignored",
-            Reason::Replay => "replay",
-            Reason::BadTopic => "bad_topic",
-            Reason::TooLarge => "too_large",
-            Reason::NotUtf8 => "not_utf8",
-            Reason::BadJson => "bad_json",
-            Reason::TooDeep => "too_deep",
-            Reason::DuplicateKey => "duplicate_key",
-            Reason::UnknownSubject => "unknown_subject",
-            Reason::UnknownSignal => "unknown_signal",
-            Reason::TooManyShares => "too_many_shares",
-        }
+        matches!(say, Say::On | Say::Off) && until.is_none() && !timed && more == More::default()
     }
 }
 
@@ -157,6 +156,22 @@ pub enum Format {
     Text,
     /// As JSON.
     Json,
+    /// As the query string of a URL.
+    Query,
+    /// As a text that a regular expression takes apart.
+    Match,
+}
+
+/// What it means that there is no value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// That nothing changed.
+    #[default]
+    Ignore,
+    /// Off.
+    Off,
+    /// That the device does not know.
+    Unknown,
 }
 
 /// Where a value is found.
@@ -167,12 +182,12 @@ pub enum Place {
     Payload,
     /// In the topic, or constant.
     Topic(Template),
-    /// In a JSON payload, by JSON Pointer (RFC 6901).
+    /// In the payload: by JSON Pointer (RFC 6901), by the name of a query's field or of a group.
     Field(Box<str>),
 }
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// What it is called in logs.
     pub name: Box<str>,
@@ -180,92 +195,121 @@ pub struct Rule {
     pub source: Option<SourceId>,
     /// The topics it takes.
     pub pattern: Pattern,
+    /// Those of them that it does not.
+    pub except: Vec<Pattern>,
     /// How the payload is read.
     pub format: Format,
+    /// What takes it apart, for [`Format::Match`].
+    pub regex: Option<Regex>,
+    /// What must hold, or the rule is silent.
+    pub when: Vec<(Place, Words)>,
+    /// The array (or object) whose elements are looked at one by one, by JSON Pointer.
+    pub any: Option<Box<str>>,
+    /// Which of them count.
+    pub filter: Vec<(Place, Words)>,
+    /// What it means that somebody, or something of his, is no longer in the list.
+    pub absent: Missing,
+    /// Where an element, or the payload, has its start and its end: it counts between them. No end: a sibling says it.
+    pub window: Option<(Place, Option<Place>)>,
     /// Who it is about, before the table of devices.
     pub subject: Place,
+    /// What is done with that before it is looked for in the table.
+    pub normal: Normal,
     /// The name of the signal; it must be in the plan.
     pub signal: Box<str>,
     /// What is compared with the words.
     pub value: Place,
-    /// Words for on.
+    /// What means on.
     pub on: Words,
-    /// Words for off.
+    /// What means off.
     pub off: Words,
-    /// Words for "I do not know".
+    /// What means "I do not know".
     pub unknown: Words,
+    /// What turns on into off and off into on: an event.
+    pub toggle: Words,
+    /// What means on for the length of `ttl`: an event.
+    pub pulse: Words,
+    /// What no value means.
+    pub missing: Missing,
+    /// Where an event has what tells it from the next.
+    pub dedupe: Option<Place>,
     /// The device that holds the share; `None`: the topic, without the captures that `value` looks at.
     pub device: Option<Template>,
+    /// What tells several of one device apart, such as the id of a call: each holds a share of its own.
+    pub each: Option<Place>,
     /// How long a share lasts if nothing more is heard.
     pub ttl: Duration,
+    /// Where the payload says how long instead: seconds, or a duration as text.
+    pub lasts: Option<Place>,
     /// How long an on must last before it counts.
     pub delay: Duration,
     /// How long it goes on after an off.
     pub hold: Duration,
+    /// Where the payload says when an on ends.
+    pub until: Option<Place>,
+    /// Where the payload says when it was made.
+    pub made: Option<Place>,
+    /// What was made longer ago is not taken.
+    pub max_age: Option<Duration>,
+    /// The zone of times that do not say theirs.
+    pub zone: Zone,
     /// Whether a retained replay counts.
     pub accept_retained: bool,
+    /// Topics beside this one that say more.
+    pub siblings: Vec<Sibling>,
 }
 
 impl Rule {
-    fn say(&self, word: &str) -> Result<Say, Reason> {
-        if self.on.has(word) {
-            Ok(Say::On)
-        } else if self.off.has(word) {
-            Ok(Say::Off)
-        } else if self.unknown.has(word) || word.is_empty() {
-            Ok(Say::Unknown) // an empty payload withdraws what was retained
-        } else {
-            Err(Reason::OtherValue)
-        }
-    }
-}
-
-/// A payload, read at most once in each way.
-struct Payload<'a> {
-    bytes: &'a [u8],
-    json: OnceCell<Result<Json, Reason>>,
-}
-
-impl Payload<'_> {
-    fn json(&self) -> Result<&Json, Reason> {
-        self.json.get_or_init(|| Json::parse(self.bytes)).as_ref().map_err(|reason| *reason)
-    }
-
-    fn text(&self) -> Result<Cow<'_, str>, Reason> {
-        let text = std::str::from_utf8(self.bytes).map_err(|_| Reason::NotUtf8)?;
-        let text = text.trim_start_matches('\u{feff}').trim();
-        if text.len() < 2 || !text.starts_with('"') {
-            return Ok(text.into());
-        }
-        if let Ok(word) = serde_json::from_str::<&str>(text) {
-            return Ok(word.trim().into()); // without escapes it is there as it stands
-        }
-        match serde_json::from_str::<String>(text) {
-            Ok(word) => Ok(word.trim().to_owned().into()),
-            Err(_) => Ok(text.into()),
-        }
-    }
-
-    fn find<'a>(
-        &'a self,
-        place: &'a Place,
-        format: Format,
-        captures: &'a [&'a str],
-        scratch: &'a mut Scratch,
-    ) -> Result<Cow<'a, str>, Reason> {
-        match place {
-            Place::Topic(template) => Ok(template.fill(captures, scratch).into()),
-            Place::Field(pointer) => self.field(pointer),
-            Place::Payload if format == Format::Text => self.text(),
-            Place::Payload => self.field(""),
+    /// A rule that nothing turns on yet: text, the whole payload, the default lease.
+    #[must_use]
+    pub fn new(pattern: Pattern, subject: Place, signal: &str) -> Self {
+        Rule {
+            name: pattern.as_str().into(),
+            source: None,
+            pattern,
+            except: Vec::new(),
+            format: Format::Text,
+            regex: None,
+            when: Vec::new(),
+            any: None,
+            filter: Vec::new(),
+            absent: Missing::Ignore,
+            window: None,
+            subject,
+            normal: Normal::default(),
+            signal: signal.into(),
+            value: Place::Payload,
+            on: Words::default(),
+            off: Words::default(),
+            unknown: Words::default(),
+            toggle: Words::default(),
+            pulse: Words::default(),
+            missing: Missing::Ignore,
+            dedupe: None,
+            device: None,
+            each: None,
+            ttl: DEFAULT_TTL,
+            lasts: None,
+            delay: Duration::ZERO,
+            hold: Duration::ZERO,
+            until: None,
+            made: None,
+            max_age: None,
+            zone: Zone::default(),
+            accept_retained: true,
+            siblings: Vec::new(),
         }
     }
 
-    fn field(&self, pointer: &str) -> Result<Cow<'_, str>, Reason> {
-        if self.bytes.is_empty() {
-            return Ok("".into());
-        }
-        self.json()?.at(pointer).and_then(Json::word).ok_or(Reason::Missing)
+    /// Whether it takes events instead of levels.
+    #[must_use]
+    pub fn is_edge(&self) -> bool {
+        !self.toggle.is_empty() || !self.pulse.is_empty()
+    }
+
+    /// Whether numbers between those for on and those for off leave things as they are.
+    pub(super) fn has_band(&self) -> bool {
+        self.on.is_bound() && self.off.is_bound()
     }
 }
 
@@ -276,6 +320,8 @@ struct Prepared {
     signal: Option<SignalId>,
     /// What the rule says, in a number that survives its moving to another place.
     fingerprint: u64,
+    /// For each sibling, which captures of the rule its own are, in its order.
+    links: Vec<Vec<usize>>,
 }
 
 impl Prepared {
@@ -286,7 +332,8 @@ impl Prepared {
         };
         let device = rule.device.clone().unwrap_or_else(|| Template::topic_without(&rule.pattern, looked_at));
         let fingerprint = memory::digest(format!("{rule:?}").as_bytes());
-        Prepared { device, signal: signal(signals, &rule.signal), fingerprint }
+        let links = rule.siblings.iter().map(|sibling| sibling.links(&rule.pattern)).collect();
+        Prepared { device, signal: signal(signals, &rule.signal), fingerprint, links }
     }
 }
 
@@ -301,7 +348,12 @@ pub struct Rules {
     rules: Vec<Rule>,
     /// In the order of `rules`.
     prepared: Vec<Prepared>,
+    /// Whether absence from a list says something under any of them.
+    lists: bool,
     index: Index,
+    /// The topics of siblings, by their place in `beside`.
+    sibling_index: Index,
+    beside: Vec<(RuleId, usize)>,
     /// Names of the signals, in order of priority.
     signals: Vec<Box<str>>,
     /// Lower-case subjects and labels → people of the plan.
@@ -324,10 +376,23 @@ impl Rules {
         for (rule, id) in rules.iter().zip(0..) {
             index.add(&rule.pattern, id);
         }
-        let subjects = subjects.into_iter().map(|(subject, person)| (subject.to_lowercase(), person)).collect();
+        let (mut sibling_index, mut beside) = (Index::default(), Vec::new());
+        for (rule, id) in rules.iter().zip(0..) {
+            for (place, sibling) in rule.siblings.iter().enumerate() {
+                sibling_index.add(&sibling.pattern, u32::try_from(beside.len()).unwrap_or(u32::MAX));
+                beside.push((RuleId(id), place));
+            }
+        }
+        let spellings = subject::spellings(rules.iter().map(|rule| &rule.normal));
+        let subjects = subjects.into_iter().flat_map(|(subject, person)| {
+            let spelt = spellings.iter().filter_map(|spelling| spelling.spell(&subject)).collect::<Vec<_>>();
+            spelt.into_iter().chain([subject.to_lowercase()]).map(move |subject| (subject, person))
+        });
+        let subjects = subjects.collect();
         let door = prefix.map(|prefix| format!("{prefix}/in/").into());
         let prepared = rules.iter().map(|rule| Prepared::new(rule, &signals)).collect();
-        Rules { rules, prepared, index, signals, subjects, door }
+        let lists = rules.iter().any(|rule| rule.absent != Missing::Ignore);
+        Rules { lists, rules, prepared, index, sibling_index, beside, signals, subjects, door }
     }
 
     /// The MQTT filters to subscribe, of all brokers together.
@@ -344,14 +409,37 @@ impl Rules {
 
     fn filters_where(&self, wanted: impl Fn(&Rule) -> bool, door: bool) -> Vec<String> {
         let door = self.door.iter().filter(|_| door).map(|door| format!("{door}+/+"));
+        let of = |rule: &Rule| rule.siblings.iter().map(|sibling| sibling.pattern.filter()).collect::<Vec<_>>();
         let rules = self.rules.iter().filter(|rule| wanted(rule));
-        minimal_filters(rules.map(|rule| rule.pattern.filter()).chain(door).collect())
+        minimal_filters(rules.flat_map(|rule| [vec![rule.pattern.filter()], of(rule)].concat()).chain(door).collect())
     }
 
     /// A rule, for logs.
     #[must_use]
     pub fn get(&self, id: RuleId) -> Option<&Rule> {
         self.rules.get(id.0 as usize)
+    }
+
+    /// Whether absence from a list says something under any rule.
+    pub(super) fn have_lists(&self) -> bool {
+        self.lists
+    }
+
+    /// The device that a list on a topic stands for, where absence from it says something; and what it says.
+    pub(super) fn list(&self, id: RuleId, topic: &str) -> Option<(String, Say)> {
+        let rule = self.get(id)?;
+        let say = match rule.absent {
+            Missing::Ignore => return None,
+            Missing::Off => Say::Off,
+            Missing::Unknown => Say::Unknown,
+        };
+        let captures = rule.pattern.captures(topic)?;
+        Some((self.prepared[id.0 as usize].device.fill(&captures, &mut Scratch::new()).to_owned(), say))
+    }
+
+    /// The signal of a rule.
+    pub(super) fn signal(&self, id: RuleId) -> Option<SignalId> {
+        self.prepared.get(id.0 as usize)?.signal
     }
 
     /// What a rule says, in a number for snapshots; `None` for the door.
@@ -384,8 +472,8 @@ impl Rules {
     }
 
     /// Calls `each` once for every rule whose topic pattern matches, with what it makes of the message. Does not call it
-    /// at all if none matches. Allocates nothing, except for JSON, for a device, value or subject that is put together and
-    /// longer than 128 bytes, and for letters beyond ASCII in upper case.
+    /// at all if none matches. Allocates nothing, except for payloads that are not plain text, for rules with siblings, for a device, value or subject that is
+    /// put together and longer than 128 bytes, and for letters beyond ASCII in upper case.
     pub fn evaluate(
         &self,
         source: SourceId,
@@ -396,53 +484,31 @@ impl Rules {
         if let Some(rest) = self.door.as_deref().and_then(|door| topic.strip_prefix(door)) {
             self.enter(rest, payload, each);
         }
-        let payload = Payload { bytes: payload, json: OnceCell::new() };
+        self.take(source, topic, payload, &mut |rule, result| each(rule, result.map_err(Refused::reason)));
+    }
+
+    /// Whom a message is about and who is neither a device nor a person here, for each rule that takes it: for showing
+    /// which line is missing. Reads the message again, so ask only where a rule found somebody unknown.
+    pub fn strangers(&self, source: SourceId, topic: &str, payload: &[u8], each: &mut dyn FnMut(RuleId, Stranger<'_>)) {
+        self.take(source, topic, payload, &mut |rule, result| {
+            if let Err(Refused::Stranger(stranger)) = result {
+                each(rule, stranger);
+            }
+        });
+    }
+
+    fn take(&self, source: SourceId, topic: &str, payload: &[u8], each: &mut Each<'_>) {
+        let payload = Payload::new(payload);
         self.index.find(topic, &mut |id| {
             let rule = &self.rules[id as usize];
             if rule.source.is_some_and(|only| only != source) {
                 return;
             }
-            if let Some(captures) = rule.pattern.captures(topic) {
-                self.apply(RuleId(id), rule, &captures, &payload, each);
+            if let Some(captures) = rule.pattern.captures(topic)
+                && !rule.except.iter().any(|except| except.captures(topic).is_some())
+            {
+                self.judge(RuleId(id), &captures, &payload, each);
             }
         });
-    }
-
-    fn apply(
-        &self,
-        id: RuleId,
-        rule: &Rule,
-        captures: &[&str],
-        payload: &Payload<'_>,
-        each: &mut dyn FnMut(RuleId, Result<Effect<'_>, Reason>),
-    ) {
-        if payload.bytes.len() > LARGEST {
-            return each(id, Err(Reason::TooLarge));
-        }
-        let [mut value, mut subject, mut device] = std::array::from_fn(|_| Scratch::new());
-        let said = payload.find(&rule.value, rule.format, captures, &mut value).and_then(|word| rule.say(&word));
-        let found = said.and_then(|say| Ok((say, payload.find(&rule.subject, rule.format, captures, &mut subject)?)));
-        let (say, subject) = match found {
-            Ok(found) => found,
-            Err(reason) => return each(id, Err(reason)),
-        };
-        let prepared = &self.prepared[id.0 as usize];
-        let (Some(person), Some(signal)) = (self.resolve(&subject), prepared.signal) else {
-            return each(id, Err(Reason::UnknownSubject));
-        };
-        let effect = Effect {
-            person,
-            signal,
-            device: prepared.device.fill(captures, &mut device),
-            subject: &subject,
-            say,
-            ttl: rule.ttl,
-            delay: rule.delay,
-            hold: rule.hold,
-            until: None,
-            timed: false,
-            accept_retained: rule.accept_retained,
-        };
-        each(id, Ok(effect));
     }
 }

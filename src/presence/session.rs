@@ -298,14 +298,16 @@ impl Session {
         self.held = held;
     }
 
-    /// Lets time pass: what expired is nothing, and when a ghost may have landed nothing is certain.
-    pub(super) fn age(&mut self, now: Mono) {
+    /// Lets time pass: what expired is nothing, and when a ghost may have landed nothing is certain. Returns whether nothing
+    /// may land any more, which only time tells.
+    pub(super) fn age(&mut self, now: Mono) -> bool {
         if let Held::Pair { expires, .. } = self.held
             && now >= expires.max(self.outlives)
         {
             self.held = Held::Nothing;
         }
-        if self.ghosts != 0 && now >= self.ghosts_until && self.flight.is_none() {
+        let landed = self.ghosts != 0 && now >= self.ghosts_until && self.flight.is_none();
+        if landed {
             let certain = self.held.content().is_ok_and(|content| self.ghosts & !bit(content) == 0);
             if !certain {
                 self.held = Held::Unknown;
@@ -315,6 +317,7 @@ impl Session {
         if self.wait.is_some_and(|wait| now >= wait.until) {
             self.wait = None;
         }
+        landed
     }
 
     /// What it needs now. After [`Session::age`].

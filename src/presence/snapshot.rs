@@ -4,11 +4,14 @@
 //! rule says), never by places in the old one. Unknown fields are kept out of the way of older versions by serde's
 //! defaults; [`VERSION`] changes only when an old reader would misunderstand.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::SourceId;
 use super::board::Share;
 use super::now::{Deadline, Mono, Now};
+use super::partition::Partition;
 use super::plan::ObjectId;
 use super::session::Held;
 
@@ -27,6 +30,8 @@ pub struct Snapshot {
     pub people: Vec<SavedPerson>,
     /// The last message of each topic.
     pub topics: Vec<SavedTopic>,
+    /// The last event of each device whose rule tells one from the next: digests of the device and of the event, and when.
+    pub events: Vec<(u64, u64, Mono)>,
     /// Brokers that had been listened to: since when they could not be heard, if they could not.
     pub sources: Vec<(SourceId, Option<Mono>)>,
     /// Tenants whose gate was shut, and until when.
@@ -74,6 +79,116 @@ pub struct SavedTopic {
     pub payload: u64,
     /// When that was heard.
     pub at: Mono,
+    /// Partitions of the people whom it reached: a bit each, all where it is not known.
+    #[serde(default = "everybody")]
+    pub partitions: u64,
+    /// Who that is, as far as it takes to forget them.
+    #[serde(default)]
+    pub about: Tag,
+}
+
+fn everybody() -> u64 {
+    u64::MAX
+}
+
+impl Snapshot {
+    /// The people of one partition, and what was said of them: what another owner needs.
+    #[must_use]
+    pub fn part(&self, partition: Partition) -> Snapshot {
+        let of = |person: &&SavedPerson| Partition::of(person.tenant, person.object_id) == partition;
+        let bit = 1_u64.checked_shl(partition.0.into()).unwrap_or(0);
+        Snapshot {
+            people: self.people.iter().filter(of).cloned().collect(),
+            topics: self.topics.iter().filter(|topic| topic.partitions & bit != 0).copied().collect(),
+            version: self.version,
+            taken: self.taken,
+            events: self.events.clone(),
+            sources: self.sources.clone(),
+            gates: self.gates.clone(),
+        }
+    }
+
+    /// Names the brokers anew: from their places when it was taken to those of now. What came from one that is not there any
+    /// more is left out.
+    pub fn rename_sources(&mut self, place: impl Fn(SourceId) -> Option<SourceId>) {
+        let renamed = |source: &mut SourceId| place(*source).map(|now| *source = now).is_some();
+        self.topics.retain_mut(|topic| renamed(&mut topic.source));
+        self.sources.retain_mut(|(source, _)| renamed(source));
+        for person in &mut self.people {
+            person.shares.retain_mut(|saved| renamed(&mut saved.share.source));
+        }
+    }
+}
+
+/// What changed between two instants: for a journal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Changes {
+    /// It is everything: what was known before is replaced.
+    pub whole: bool,
+    /// Who and what changed, as it is now; brokers and gates are all of them.
+    pub part: Snapshot,
+    /// Of whom (tenant, object id) there is nothing to remember any more.
+    pub gone: Vec<(ObjectId, ObjectId)>,
+}
+
+/// Changes, one upon the other.
+#[derive(Clone, Debug, Default)]
+pub struct Folded {
+    people: BTreeMap<(ObjectId, ObjectId), SavedPerson>,
+    topics: BTreeMap<(SourceId, u64), SavedTopic>,
+    events: BTreeMap<u64, (u64, Mono)>,
+    rest: Snapshot,
+}
+
+impl Folded {
+    /// What came next.
+    pub fn fold(&mut self, changes: Changes) {
+        let Changes { whole, mut part, gone } = changes;
+        if whole {
+            self.people.clear();
+            self.topics.clear();
+            self.events.clear();
+        }
+        for person in gone {
+            self.people.remove(&person);
+        }
+        let people = std::mem::take(&mut part.people).into_iter();
+        self.people.extend(people.map(|person| ((person.tenant, person.object_id), person)));
+        let topics = std::mem::take(&mut part.topics).into_iter();
+        self.topics.extend(topics.map(|topic| ((topic.source, topic.topic), topic)));
+        let events = std::mem::take(&mut part.events).into_iter();
+        self.events.extend(events.map(|(device, event, at)| (device, (event, at))));
+        self.rest = part;
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn into_snapshot(self) -> Snapshot {
+        let (people, topics) = (self.people.into_values().collect(), self.topics.into_values().collect());
+        let events = self.events.into_iter().map(|(device, (event, at))| (device, event, at)).collect();
+        Snapshot { people, topics, events, ..self.rest }
+    }
+}
+
+/// Whom a topic reached, in as little as finds them again when they are to be forgotten: a part of a digest of the object id.
+/// With the partition, two of ten thousand people share it now and then; then both are forgotten, and no more comes of that
+/// than of a topic heard for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag(u16);
+
+impl Tag {
+    /// More than one person, or nobody knows.
+    pub(super) const SEVERAL: Tag = Tag(0);
+
+    /// Of a digest.
+    pub(super) fn of(digest: u64) -> Tag {
+        Tag(u16::try_from(digest & 0xffff).unwrap_or(0).max(1))
+    }
+
+    pub(super) fn may_be(self, other: Tag) -> bool {
+        self == other || self == Tag::SEVERAL
+    }
 }
 
 /// Under which circumstances a snapshot is taken up again.

@@ -9,7 +9,8 @@ use std::ops::Deref;
 
 use super::quick::Quick;
 
-/// As many levels as a topic may have to be looked at.
+/// As many levels as a pattern may have, and a topic that is looked at for several levels in one place. Patterns come from
+/// a file, but the index goes down a level with each call, and a configuration must not end the process.
 const MOST_LEVELS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,11 +87,14 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// Empty, too long, braces that do not match, a name used twice, more than one capture of several levels, `#` that is
+    /// Empty, too long, more than 64 levels, braces that do not match, a name used twice, more than one capture of several levels, `#` that is
     /// not last, or `+` and `#` beside other text in a level.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
         if text.is_empty() || text.len() > 65_535 || text.contains('\0') {
             return Err(BadPattern("a topic has 1 to 65,535 bytes and no NUL".into()));
+        }
+        if text.split('/').nth(MOST_LEVELS).is_some() {
+            return Err(BadPattern(format!("a pattern has at most {MOST_LEVELS} levels")));
         }
         let levels = text.split('/').map(level).collect::<Result<Vec<_>, _>>()?;
         let is_rest = |level: &Level| matches!(level, Level::Rest(_));
@@ -287,27 +291,52 @@ impl Index {
 }
 
 /// The filters without repeats and without those that another covers: a broker may deliver twice what two filters match.
+/// By a tree, since comparing each with each takes seconds at 10,000 rules, and the bridge waits for it at a reload.
 #[must_use]
 pub fn minimal_filters(mut filters: Vec<String>) -> Vec<String> {
     filters.sort();
     filters.dedup();
-    let all = filters.clone();
-    filters.retain(|filter| !all.iter().any(|other| other != filter && covers(other, filter)));
+    let mut tree = Filters::default();
+    filters.iter().for_each(|filter| tree.add(filter));
+    let redundant: Vec<bool> = filters.iter().map(|filter| tree.covers(filter)).collect();
+    let mut redundant = redundant.into_iter();
+    filters.retain(|_| !redundant.next().unwrap_or_default());
     filters
 }
 
-/// Whether everything that `inner` matches is matched by `outer`, both MQTT filters.
-fn covers(outer: &str, inner: &str) -> bool {
-    if inner.starts_with('$') && outer.starts_with(['+', '#']) {
-        return false;
+/// MQTT filters as a tree over their levels.
+#[derive(Default)]
+struct Filters<'f> {
+    below: HashMap<&'f str, Filters<'f>, Quick>,
+    /// One of them ends here.
+    here: bool,
+}
+
+impl<'f> Filters<'f> {
+    fn add(&mut self, filter: &'f str) {
+        let end = filter.split('/').fold(self, |node, level| node.below.entry(level).or_default());
+        end.here = true;
     }
-    let (mut outer, mut inner) = (outer.split('/'), inner.split('/'));
-    loop {
-        match (outer.next(), inner.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(level)) if level != "#" => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
+
+    /// Whether everything that `filter`, one of them, matches is matched by another one.
+    fn covers(&self, filter: &str) -> bool {
+        match cut(filter) {
+            // A wildcard at the first level does not match topics that begin with `$`.
+            (level, below) if level.starts_with('$') => {
+                self.below.get(level).is_some_and(|node| node.under(below, true))
+            }
+            _ => self.under(Some(filter), true),
         }
+    }
+
+    /// `same`: the way to here is that of the filter itself, level by level.
+    fn under(&self, filter: Option<&str>, same: bool) -> bool {
+        if self.below.contains_key("#") && !(same && filter == Some("#")) {
+            return true; // `a/#` also matches `a`
+        }
+        let Some(filter) = filter else { return self.here && !same };
+        let (level, below) = cut(filter);
+        let next = |level, same| self.below.get(level).is_some_and(|node| node.under(below, same));
+        level != "#" && next(level, same) || !matches!(level, "#" | "+") && next("+", false)
     }
 }

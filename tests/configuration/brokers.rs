@@ -156,7 +156,7 @@ fn what_is_wrong_with_several_brokers_is_said_with_the_next_step() {
 
 #[test]
 fn no_signal_is_called_like_a_topic_of_the_door() {
-    for name in ["pause", "error"] {
+    for name in ["pause", "forget", "error"] {
         let found = problems(&PEOPLE.replace("ringing =", &format!("{name} =")));
         let part = format!("signals.{name}: cannot be a name: in/<label>/{name} is a topic of the bridge itself");
         assert!(found.iter().any(|(_, text)| text.contains(&part)), "{found:#?}");

@@ -9,11 +9,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::support::office::{CALL, NOBODY, Office, plain, within};
 
 /// A broker that grants everything, and delivers what it is told to.
-struct Odd {
+pub(super) struct Odd {
     writer: OwnedWriteHalf,
 }
 
-async fn packet(reader: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
+pub(super) async fn packet(reader: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
     let kind = reader.read_u8().await.ok()?;
     let (mut length, mut shift) = (0, 0);
     loop {
@@ -29,7 +29,7 @@ async fn packet(reader: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
     Some((kind, body))
 }
 
-fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut packet = vec![kind];
     let mut left = body.len();
     loop {
@@ -45,7 +45,7 @@ fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// As many grants as there are filters.
-fn suback(body: &[u8]) -> Vec<u8> {
+pub(super) fn suback(body: &[u8]) -> Vec<u8> {
     let mut answer = vec![body[0], body[1], 0];
     let mut at = 3 + usize::from(body[2]); // the properties are few
     while at + 2 < body.len() {
@@ -57,7 +57,7 @@ fn suback(body: &[u8]) -> Vec<u8> {
 
 impl Odd {
     /// Serves the next connection, until it is dropped: what a client says is answered, its publishes are sent back to it.
-    async fn accept(listener: &TcpListener) -> Odd {
+    pub(super) async fn accept(listener: &TcpListener) -> Odd {
         let (mut reader, writer) = listener.accept().await.unwrap().0.into_split();
         let mut odd = Odd { writer };
         loop {
@@ -76,7 +76,7 @@ impl Odd {
     }
 
     /// At QoS 0; whether the connection still takes it.
-    async fn publish(&mut self, topic: &[u8], payload: &[u8]) -> bool {
+    pub(super) async fn publish(&mut self, topic: &[u8], payload: &[u8]) -> bool {
         let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
         body.extend(topic);
         body.push(0);

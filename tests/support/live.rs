@@ -78,6 +78,7 @@ subject = "{{ext}}"
 signal = "call"
 on = ["INUSE"]
 off = ["NOT_INUSE"]
+ttl = "12h"
 {more}
 "#
     )

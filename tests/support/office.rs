@@ -3,8 +3,9 @@
 //! People are numbered from 1 and have a phone each: `phone/1` says INUSE, NOT_INUSE or UNAVAILABLE.
 
 mod broker;
+mod program;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use self::broker::{dynamic_security, dynsec, publish, publish_all, readable};
+pub use self::program::Program;
 
 pub const NOBODY: &str = "Offline/Offline";
 pub const CALL: &str = "Busy/InACall";
@@ -77,7 +79,7 @@ impl Office {
         Office { sandbox, clock, people, stories, watcher }
     }
 
-    fn configuration(&self, mqtt: &str, presence: &str) -> String {
+    fn configuration(&self, mqtt: &str, presence: &str, state: &str) -> String {
         let url = self.sandbox.graph_url();
         let users: String = (1..=self.people).map(|n| format!("p{n} = \"{}\"\n", person(n))).collect();
         let devices: String = (1..=self.people).map(|n| format!("\"{n}\" = \"p{n}\"\n")).collect();
@@ -98,7 +100,7 @@ graph_url = "{url}"
 listen = "off"
 socket = "admin.sock"
 [state]
-dir = "state"
+dir = "{state}"
 [users]
 {users}
 [devices]
@@ -126,13 +128,22 @@ ttl = "5m"
 
     /// A bridge with these lines in `[mqtt]` and `[presence]`, and these files beside its configuration.
     pub fn bridge(&self, mqtt: &str, presence: &str, files: &[(&str, &str)]) -> Bridge {
+        self.bridge_in("state", mqtt, presence, files)
+    }
+
+    /// One that keeps its state where it outlives it.
+    pub fn bridge_keeping(&self, state: &Path, mqtt: &str) -> Bridge {
+        self.bridge_in(&state.display().to_string(), mqtt, "", &[])
+    }
+
+    fn bridge_in(&self, state: &str, mqtt: &str, presence: &str, files: &[(&str, &str)]) -> Bridge {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("state")).unwrap();
         for (name, text) in [("secret", "sandbox-secret")].iter().chain(files) {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let path = dir.path().join("bridge.toml");
-        std::fs::write(&path, self.configuration(mqtt, presence)).unwrap();
+        std::fs::write(&path, self.configuration(mqtt, presence, state)).unwrap();
         let config = Config::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
         let (hangups, told) = mpsc::channel(1);
         let source = Source::new(&path, &config);
@@ -239,6 +250,15 @@ impl Bridge {
         within(PATIENCE, "the bridge is connected", || self.is_connected()).await;
     }
 
+    /// Waits until it is subscribed as well, at a broker on this port.
+    pub async fn hears(&self, port: u16) {
+        within(PATIENCE, "the bridge hears", || async {
+            publish(port, "phone/nobody", "INUSE", &[]);
+            self.count("message", "unknown_subject").await > 0
+        })
+        .await;
+    }
+
     pub async fn disconnected(&self) {
         within(PATIENCE, "the bridge noticed that it is not connected", || async { !self.is_connected().await }).await;
     }
@@ -275,8 +295,18 @@ impl Bridge {
     }
 
     pub async fn stop(self) {
-        self.stop.send(OnStop::Leave).unwrap();
+        self.stop_with(OnStop::Leave).await;
+    }
+
+    pub async fn stop_with(self, policy: OnStop) {
+        self.stop.send(policy).unwrap();
         self.task.await.unwrap();
+    }
+
+    /// It is gone, without a last word.
+    pub async fn crash(self) {
+        self.task.abort();
+        drop(self.task.await);
     }
 }
 

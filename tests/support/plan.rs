@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::presence::rule::{DEFAULT_TTL, Format, Place, Rule, Template, Words};
+use presence_bridge::presence::rule::{Place, Rule, Template, Words};
 use presence_bridge::presence::topic::Pattern;
 use presence_bridge::presence::{ObjectId, PersonPlan, Plan, Policy, Presence, Rules, Signal, TenantId};
 
@@ -84,21 +84,9 @@ fn rules() -> Vec<Rule> {
 fn rule(topic: &str, subject: &str, signal: &str) -> Rule {
     let subject = subject.strip_prefix('=').map_or_else(|| template(subject, topic), Template::constant);
     Rule {
-        name: topic.into(),
-        source: None,
-        pattern: Pattern::parse(topic).unwrap(),
-        format: Format::Text,
-        subject: Place::Topic(subject),
-        signal: signal.into(),
-        value: Place::Payload,
         on: Words::new(["on"]),
         off: Words::new(["off"]),
-        unknown: Words::new([]),
-        device: None,
-        ttl: DEFAULT_TTL,
-        delay: Duration::ZERO,
-        hold: Duration::ZERO,
-        accept_retained: true,
+        ..Rule::new(Pattern::parse(topic).unwrap(), Place::Topic(subject), signal)
     }
 }
 

@@ -283,7 +283,7 @@ impl Rig {
                     self.read(tenant, serial);
                     continue;
                 }
-                Action::Journal { .. } | Action::Changed { .. } => continue,
+                Action::Changed { .. } => continue,
             };
             self.call(ticket, person, write);
         }

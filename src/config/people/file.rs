@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::list::{self, Complaint, List};
 use super::table;
-use crate::config::problem::{Problem, nearest};
+use crate::config::problem::{Piece, Problem, nearest};
 
 /// Larger files are refused unread: a million people are half of this.
 const LARGEST: u64 = 128 << 20;
@@ -18,10 +18,11 @@ const HEADER: &str = "the first line names the columns: id,name,devices (devices
 
 /// Reads `path` into `list`.
 pub(super) fn read(path: &Path, resolve_names: bool, list: &mut List) -> Vec<Problem> {
-    let mut found = Found { file: path.display().to_string().into(), problems: Vec::new(), more: 0 };
-    match text(path) {
-        Ok(text) => records(&text, resolve_names, list, &mut found),
-        Err((line, complaint)) => found.add(line, "", "", complaint),
+    let text = text(path);
+    let mut found = Found { file: path.display().to_string().into(), line: "", problems: Vec::new(), more: 0 };
+    match &text {
+        Ok(text) => records(text, resolve_names, list, &mut found),
+        Err((line, complaint)) => found.add(*line, "", "", complaint.clone()),
     }
     if found.more > 0 {
         let text = format!("{} more lines are wrong", found.more);
@@ -30,16 +31,17 @@ pub(super) fn read(path: &Path, resolve_names: bool, list: &mut List) -> Vec<Pro
     found.problems
 }
 
-struct Found {
+struct Found<'t> {
     file: Arc<str>,
+    /// The one that is looked at.
+    line: &'t str,
     problems: Vec<Problem>,
     more: usize,
 }
 
-impl Found {
+impl Found<'_> {
     fn at(&self, line: usize) -> Problem {
-        let (key, found, text, hint) = Default::default();
-        Problem { file: Some(Arc::clone(&self.file)), line, key, found, text, hint }
+        Problem { file: Some(Arc::clone(&self.file)), line, ..Problem::of_file("", "") }
     }
 
     fn add(&mut self, line: usize, key: &str, found: &str, Complaint { text, hint }: Complaint) {
@@ -47,8 +49,17 @@ impl Found {
             self.more += 1;
             return;
         }
+        let piece = (line > 0 && !self.line.is_empty()).then(|| self.piece(found));
         let found = found.chars().take(80).flat_map(char::escape_debug).collect();
-        self.problems.push(Problem { key: key.to_owned(), found, text, hint, ..self.at(line) });
+        self.problems.push(Problem { key: key.to_owned(), found, text, hint, piece, ..self.at(line) });
+    }
+}
+
+impl Found<'_> {
+    /// A field of the line, or all of it.
+    fn piece(&self, field: &str) -> Piece {
+        let start = if field.is_empty() { None } else { self.line.find(field) };
+        Piece::new(self.line, start.map_or(0..self.line.len(), |start| start..start + field.len()))
     }
 }
 
@@ -70,18 +81,20 @@ fn text(path: &Path) -> Result<String, (usize, Complaint)> {
     })
 }
 
-fn records(text: &str, resolve_names: bool, list: &mut List, found: &mut Found) {
+fn records<'t>(text: &'t str, resolve_names: bool, list: &mut List, found: &mut Found<'t>) {
     let lines = text.trim_start_matches('\u{feff}').lines().zip(1..);
     let mut lines = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
     let Some((header, number)) = lines.next() else {
         return found.add(1, "", "", Complaint { text: "empty".to_owned(), hint: HEADER.to_owned() });
     };
+    found.line = header;
     let separator = table::separator(header);
     let Some(columns) = columns(header, number, separator, found) else { return };
     list.reserve(text.lines().count());
     let (mut fields, mut any) = (Vec::new(), false);
     for (line, number) in lines {
         any = true;
+        found.line = line;
         match table::split(line, separator, &mut fields) {
             Err(text) => {
                 let hint = "a field with a separator or a quote stands in quotes, quotes inside are doubled";
@@ -104,7 +117,7 @@ struct Columns {
     devices: Option<usize>,
 }
 
-fn columns(header: &str, line: usize, separator: char, found: &mut Found) -> Option<Columns> {
+fn columns(header: &str, line: usize, separator: char, found: &mut Found<'_>) -> Option<Columns> {
     let mut fields = Vec::new();
     if let Err(text) = table::split(header, separator, &mut fields) {
         found.add(line, "", header, Complaint { text: text.to_owned(), hint: HEADER.to_owned() });
@@ -140,7 +153,7 @@ fn person(
     line: usize,
     resolve_names: bool,
     list: &mut List,
-    found: &mut Found,
+    found: &mut Found<'_>,
 ) {
     if fields.len() > columns.count {
         let text = format!("{} fields where the first line names {}", fields.len(), columns.count);

@@ -11,7 +11,7 @@ use crate::presence::{ObjectId, PersonPlan, TenantId};
 const SUGGESTIONS: usize = 20;
 
 /// What is wrong, and what is allowed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Complaint {
     pub(super) text: String,
     pub(super) hint: String,

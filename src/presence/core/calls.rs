@@ -23,7 +23,7 @@ impl Core {
             return;
         }
         let lane = usize::from(person.who.tenant.0);
-        self.out.push_back(Action::Journal { person: ticket.person });
+        self.unsaved.person(ticket.person);
         match self.lanes[lane].learn(now.mono, ticket, outcome) {
             Lesson::None => self.judge(ticket.person, outcome),
             Lesson::Application(alarm) => {
@@ -103,7 +103,7 @@ impl Core {
         self.lanes[lane].sent(ticket);
         self.settle(id);
         // The journal knows of a call before it leaves: the next process must reckon with its landing.
-        self.out.push_back(Action::Journal { person: id });
+        self.unsaved.person(id);
         self.out.push_back(match content {
             Some(presence) => {
                 Action::SetPresence { ticket, tenant, person: id, presence, expiration, not_after, cause }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::action::{Link, SourceId};
 use super::super::board::Gap;
 use super::super::now::{Mono, Now};
-use super::{Core, source_id};
+use super::{Core, id_of, source_id};
 
 /// A replay is taken to be through after this, if nobody says so earlier.
 const REPLAY: Duration = Duration::from_secs(10);
@@ -55,6 +55,7 @@ impl Core {
     /// The link to a broker changed.
     pub fn handle_link(&mut self, now: Now, source: SourceId, link: Link) {
         self.tick(now);
+        self.unsaved.rest();
         self.stop_renewals();
         let blind_hold = self.plan.policy.blind_hold;
         let state = self.source(source);
@@ -114,10 +115,13 @@ impl Core {
         state.replayed_by = None;
         state.backlog = None;
         if let Some(gap) = state.gap.take() {
-            for person in &mut self.people {
-                person.board.blind(source, gap.since, gap.ends_shares);
+            for (slot, person) in self.people.iter_mut().enumerate() {
+                if person.board.blind(source, gap.since, gap.ends_shares) {
+                    self.unsaved.person(id_of(slot));
+                }
             }
         }
+        self.unsaved.rest();
         self.deafness[usize::from(source.0)] = Gap::NONE;
         self.settle_all();
     }

@@ -3,25 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::action::{Action, Publish, SourceId};
+use super::super::action::{Publish, SourceId};
 use super::super::board::{Applied, Origin};
 use super::super::memory::{Recall, Renewal, TopicKey};
 use super::super::now::{Deadline, Mono, Now, Timestamp};
 use super::super::plan::RuleId;
 use super::super::rule::door::Pause;
-use super::super::rule::{Effect, Reason};
+use super::super::rule::{Effect, Missing, Reason};
+use super::super::snapshot::Tag;
 use super::{Core, Handled, Step, index};
 
 /// A retained message on a topic never heard before has unknown age: its share lasts this long at most.
-const FIRST_RETAINED: Duration = Duration::from_secs(3600);
+pub(super) const FIRST_RETAINED: Duration = Duration::from_secs(3600);
 
 /// A message on its way through the rules.
 #[derive(Clone, Copy)]
-struct Message<'a> {
-    source: SourceId,
-    key: TopicKey,
-    publish: &'a Publish<'a>,
-    recall: Recall,
+pub(super) struct Message<'a> {
+    pub(super) source: SourceId,
+    pub(super) key: TopicKey,
+    pub(super) publish: &'a Publish<'a>,
+    pub(super) recall: Recall,
+}
+
+/// What nobody may publish on (MQTT 3.3.2.1, 1.5.4) is not delivered by a broker in its right mind; a rule with a constant
+/// subject would take it.
+fn is_topic(topic: &str) -> bool {
+    !topic.is_empty() && !topic.bytes().any(|byte| matches!(byte, 0 | b'+' | b'#'))
 }
 
 impl Core {
@@ -34,46 +41,96 @@ impl Core {
         };
         let key = TopicKey::new(source, topic);
         if !publish.retain
-            && let Some(Renewal { person, rule, .. }) = self.memory.renew(now.mono, key, publish.payload)
+            && let Some((Renewal { person, rule, .. }, due)) = self.memory.renew(now.mono, key, publish.payload)
         {
+            if due {
+                self.unsaved.person(person);
+                self.unsaved.topic(key);
+            }
             self.steps.push(Step { rule: Some(rule), person: Some(person), result: Ok(Applied::Renewed) });
             return Handled { steps: &self.steps };
+        }
+        if !is_topic(topic) {
+            return self.refuse(Reason::BadTopic);
         }
         self.stop_renewal(key);
         if self.memory.is_full(self.people.len()) {
             self.stop_renewals();
             self.memory.forget_oldest();
+            self.unsaved.everything();
         }
+        self.shortest = Duration::MAX;
         let plan = Arc::clone(&self.plan);
         let mut recall = None;
         let mut renewal = None;
+        let mut named = Vec::new();
+        if let Some(said) = plan.rules.forget(topic, publish.payload) {
+            let step = self.take_forget(said, publish.retain);
+            self.steps.push(step);
+            return Handled { steps: &self.steps }; // the topic itself is not remembered either
+        }
         if let Some(said) = plan.rules.pause(topic, publish.payload) {
             let heard = self.memory.recall(self.now.mono, key, publish.payload);
             recall = said.is_ok().then_some(heard);
             let step = self.take_pause(said, Message { source, key, publish, recall: heard });
             self.steps.push(step);
         }
+        plan.rules.beside(source, topic, publish.payload, &mut |rule, link, fact| {
+            let step = match fact {
+                Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
+                Ok(fact) => {
+                    let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
+                    self.hear_beside(Message { source, key, publish, recall }, rule, link, fact)
+                }
+            };
+            self.steps.push(step);
+        });
         plan.rules.evaluate(source, topic, publish.payload, &mut |rule, result| {
             let step = match result {
                 Err(reason) => Step { rule: Some(rule), person: None, result: Err(reason) },
                 Ok(effect) => {
                     let recall = *recall.get_or_insert_with(|| self.memory.recall(self.now.mono, key, publish.payload));
-                    let (step, renews) = self.take(Message { source, key, publish, recall }, rule, effect);
+                    if plan.rules.get(rule).is_some_and(|rule| rule.absent != Missing::Ignore) {
+                        named.push((rule, effect.person, effect.device.to_owned()));
+                    }
+                    let (step, renews) = self.weigh_in(Message { source, key, publish, recall }, rule, effect);
                     renewal = renews;
                     step
                 }
             };
             self.steps.push(step);
         });
+        let unchanged = publish.retain && recall == Some(Recall::Same);
+        if !unchanged && plan.rules.have_lists() {
+            let heard = || self.memory.recall(self.now.mono, key, publish.payload);
+            let heard = recall.unwrap_or_else(heard);
+            if self.sweep(Message { source, key, publish, recall: heard }, topic, &named) {
+                recall = Some(heard); // it reached whom it no longer names
+            }
+        }
         if recall.is_some() {
             // Where more than one rule takes the topic, a repeat is not that simple.
             let renewal = renewal.filter(|_| self.steps.len() == 1);
-            self.memory.remember(now.mono, source, key, publish.payload, renewal);
+            self.remember(source, key, publish.payload, renewal);
         }
         if self.steps.is_empty() {
             return self.refuse(Reason::NoRule);
         }
         Handled { steps: &self.steps }
+    }
+
+    /// What the topic said, for its replays; and for the journal, where that has to know.
+    fn remember(&mut self, source: SourceId, key: TopicKey, payload: &[u8], renewal: Option<Renewal>) {
+        let reached = self.steps.iter().filter_map(|step| step.person);
+        let partition = |person| 1 << (self.people[index(person)].partition.0 % 64);
+        let partitions = reached.clone().fold(0_u64, |all, person| all | partition(person));
+        let tags = reached.map(|person| self.tag(person));
+        let tag = tags.reduce(|one, other| if one == other { one } else { Tag::SEVERAL });
+        let about = (partitions, tag.unwrap_or_default(), self.shortest);
+        if self.memory.remember(self.now.mono, (source, key), payload, renewal, about) {
+            self.unsaved.topic(key);
+            self.steps.iter().filter_map(|step| step.person).for_each(|person| self.unsaved.person(person));
+        }
     }
 
     fn refuse(&mut self, reason: Reason) -> Handled<'_> {
@@ -82,7 +139,12 @@ impl Core {
     }
 
     /// What one rule makes of a message; with the renewal, if the same again would only renew a share.
-    fn take(&mut self, message: Message<'_>, rule: RuleId, mut effect: Effect<'_>) -> (Step, Option<Renewal>) {
+    pub(super) fn take(
+        &mut self,
+        message: Message<'_>,
+        rule: RuleId,
+        mut effect: Effect<'_>,
+    ) -> (Step, Option<Renewal>) {
         let Message { source, key, publish, recall } = message;
         let id = self.slots[effect.person];
         let now = self.now;
@@ -98,7 +160,9 @@ impl Core {
             // Where the clock could not be right, how old it is is as unknown as for a topic never heard before.
             let doubtful = board.doubts(now, origin);
             if recall == Recall::Same && !doubtful {
-                board.confirm(now, origin, &mut self.memory);
+                if board.confirm(now, origin, &mut self.memory) {
+                    self.unsaved.person(id);
+                }
                 step.result = Err(Reason::Replay);
                 self.settle(id);
                 return (step, None);
@@ -115,11 +179,12 @@ impl Core {
         }
         let applied = board.apply(now, origin, rule, &effect, self.plan.policy.grace, &mut self.memory);
         step.result = applied.as_ref().map(|(applied, _)| *applied).map_err(|reason| *reason);
+        self.shortest = self.shortest.min(effect.ttl);
         let share = applied.ok().and_then(|(_, share)| share).filter(|_| plain);
         let ttl = share.and_then(|share| share.let_renew(now, key));
         if step.result == Ok(Applied::Changed) {
             self.people[index(id)].stirred = now.mono;
-            self.out.push_back(Action::Journal { person: id });
+            self.unsaved.person(id);
         }
         self.settle(id);
         (step, ttl.map(|ttl| Renewal { person: id, rule, ttl }))
@@ -156,6 +221,20 @@ impl Core {
             self.handle_pause(now, id, pause);
         }
         Step { rule: Some(RuleId::DOOR), person: Some(id), result: Ok(applied) }
+    }
+
+    /// Somebody is to be forgotten. What is retained was said at any time, and is to be said again by whoever means it.
+    fn take_forget(&mut self, said: Result<usize, Reason>, retain: bool) -> Step {
+        let step = |person, result| Step { rule: Some(RuleId::DOOR), person, result };
+        match said {
+            Err(reason) => step(None, Err(reason)),
+            Ok(_) if retain => step(None, Err(Reason::RetainedIgnored)),
+            Ok(place) => {
+                let id = self.slots[place];
+                self.handle_forget(self.now, id);
+                step(Some(id), Ok(Applied::Changed))
+            }
+        }
     }
 
     /// A topic speaks of something else: what it renewed so far is written down at the share.

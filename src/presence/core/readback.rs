@@ -108,6 +108,7 @@ impl Core {
                 round.from = now.mono + if refused { REFUSED } else { AGAIN };
                 if let Outcome::Throttled { retry_after } = why {
                     self.lanes[slot].throttled(now.mono, retry_after);
+                    self.unsaved.rest();
                 }
             }
         }
@@ -135,6 +136,7 @@ impl Core {
         person.readback = Some(Box::new(readback));
         if lost {
             person.session.doubt(); // so that the wish is sent once more
+            self.unsaved.person(id);
         }
         self.out.push_back(Action::Changed { person: id });
         self.settle(id);

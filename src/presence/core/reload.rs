@@ -51,6 +51,7 @@ impl Core {
             self.weigh(lane);
         }
         self.stop_reading();
+        self.unsaved.everything();
         self.settle_all();
     }
 

@@ -8,7 +8,7 @@ use super::super::board::Gap;
 use super::super::now::{Mono, Now};
 use super::super::plan::{Plan, SignalId};
 use super::super::session::{Held, LATE, LONGEST, START_WITHIN};
-use super::super::snapshot::{Restart, SavedPerson, SavedShare, Snapshot, VERSION};
+use super::super::snapshot::{Restart, SavedPerson, SavedShare, SavedTopic, Snapshot, VERSION};
 use super::{Core, Person, id_of, index, source_id};
 
 /// Brokers are awaited so long before anybody is set from what was known before the restart.
@@ -48,14 +48,20 @@ impl Core {
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let people = self.people.iter().filter_map(|person| self.save(person)).collect();
+        let (topics, events) = (self.memory.save(), self.memory.notes.save());
+        Snapshot { people, topics, events, ..self.rest(now) }
+    }
+
+    /// Everything but people and what was heard: little, and bounded by the configuration.
+    pub(super) fn rest(&self, now: Now) -> Snapshot {
         let tenants = self.plan.tenants.iter().zip(&self.lanes);
         let gates = tenants.filter_map(|(tenant, lane)| Some((*tenant, lane.gate.shut(now.mono)?))).collect();
         let sources = self.sources.iter().enumerate();
         let sources = sources.map(|(slot, source)| (source_id(slot), source.unheard_since())).collect();
-        Snapshot { version: VERSION, taken: now, people, topics: self.memory.save(), sources, gates }
+        Snapshot { version: VERSION, taken: now, sources, gates, ..Snapshot::default() }
     }
 
-    fn save(&self, person: &Person) -> Option<SavedPerson> {
+    pub(super) fn save(&self, person: &Person) -> Option<SavedPerson> {
         let held = person.session.as_saved();
         if person.board.shares().is_empty() && held == Held::Nothing && person.paused.is_none() {
             return None;
@@ -78,7 +84,7 @@ impl Core {
         })
     }
 
-    fn tenant_of(&self, person: &Person) -> Option<super::ObjectId> {
+    pub(super) fn tenant_of(&self, person: &Person) -> Option<super::ObjectId> {
         self.plan.tenants.get(usize::from(person.who.tenant.0)).copied()
     }
 
@@ -91,16 +97,8 @@ impl Core {
         for (source, deaf_since) in snapshot.sources {
             core.await_broker(source, deaf_since.unwrap_or(snapshot.taken.mono), &shift);
         }
-        for saved in snapshot.people {
-            core.take_up(&plan, saved, &shift, restart.clean);
-        }
-        core.memory.restore(
-            core.people.len(),
-            snapshot.topics.into_iter().map(|mut topic| {
-                topic.at = shift.mono(topic.at);
-                topic
-            }),
-        );
+        let Snapshot { people, topics, events, .. } = snapshot;
+        core.take_up_all(&plan, Snapshot { people, topics, events, ..Snapshot::default() }, &shift, restart.clean);
         for (tenant, until) in snapshot.gates {
             let lanes = plan.tenants.iter().zip(&mut core.lanes);
             for (_, lane) in lanes.filter(|(known, _)| **known == tenant) {
@@ -109,6 +107,26 @@ impl Core {
         }
         core.settle_all();
         core
+    }
+
+    /// Takes people over from another core: a [part](Snapshot::part) of its snapshot, with what their topics said last. What is
+    /// known here of them already stays. Whoever they belong to now must be said before ([`Core::handle_ownership`]).
+    pub fn take_over(&mut self, now: Now, part: Snapshot, restart: Restart) {
+        self.tick(now);
+        let (plan, shift) = (Arc::clone(&self.plan), Shift::new(part.taken, now, restart.same_boot));
+        self.take_up_all(&plan, part, &shift, restart.clean);
+        self.unsaved.everything();
+        self.settle_all();
+    }
+
+    fn take_up_all(&mut self, plan: &Plan, part: Snapshot, shift: &Shift, clean: bool) {
+        for saved in part.people {
+            self.take_up(plan, saved, shift, clean);
+        }
+        let topics = part.topics.into_iter().map(|topic| SavedTopic { at: shift.mono(topic.at), ..topic });
+        self.memory.restore(self.people.len(), topics);
+        let events = part.events.into_iter().map(|(device, event, at)| (device, event, shift.mono(at)));
+        self.memory.notes.restore(events);
     }
 
     fn take_up(&mut self, plan: &Plan, saved: SavedPerson, shift: &Shift, clean: bool) {

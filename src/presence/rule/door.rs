@@ -1,18 +1,21 @@
 //! The door that needs no rule: `<prefix>/in/<label>/<signal>` takes `on`, `off`,
 //! `{"on": true, "for": "30m"}`, `{"on": true, "until": "2026-11-24T17:00:00Z"}`, and `{"until": …}` alone for another end.
 //!
-//! Two names in the place of a signal are none: `pause` takes the same words and pauses the person, and on `error` the
+//! Three names in the place of a signal are none: `pause` takes the same words and pauses the person, `forget` takes `on` and
+//! forgets what devices said of the person, and on `error` the
 //! bridge itself answers messages that it refused, so that what it says there is never taken for a message to the door.
 
 use std::time::Duration;
 
 use super::json::Json;
-use super::{DEFAULT_TTL, Effect, LARGEST, LONGEST_TTL, Reason, Rules, Say};
+use super::{DEFAULT_TTL, Effect, LARGEST, LONGEST_TTL, More, Reason, Rules, Say};
 use crate::presence::now::{Timestamp, parse_duration};
 use crate::presence::plan::RuleId;
 
 /// In the place of a signal: pauses the person.
 pub const PAUSE: &str = "pause";
+/// In the place of a signal: forgets what devices said of the person.
+pub const FORGET: &str = "forget";
 /// In the place of a signal: answers of the bridge.
 pub const ERROR: &str = "error";
 
@@ -37,9 +40,26 @@ impl Rules {
     /// is about no share: it changes none, and all of them are kept up to date meanwhile.
     #[must_use]
     pub fn pause(&self, topic: &str, payload: &[u8]) -> Option<Result<Pause, Reason>> {
-        let rest = topic.strip_prefix(self.door.as_deref()?)?;
-        let label = rest.strip_suffix(PAUSE)?.strip_suffix('/').filter(|label| !label.contains('/'))?;
+        let label = self.at_door(topic, PAUSE)?;
         Some(self.read_pause(label, payload))
+    }
+
+    /// Who is to be forgotten (index into `Plan::people`), if that is what a topic is for.
+    #[must_use]
+    pub fn forget(&self, topic: &str, payload: &[u8]) -> Option<Result<usize, Reason>> {
+        let label = self.at_door(topic, FORGET)?;
+        let person = self.resolve(label).ok_or(Reason::UnknownSubject);
+        let said = |person| match read(payload)? {
+            Said { say: Say::On, span: None, until: None } => Ok(person),
+            _ => Err(Reason::OtherValue),
+        };
+        Some(person.and_then(said))
+    }
+
+    /// The label in a topic at the door that has this name in the place of a signal.
+    fn at_door<'a>(&self, topic: &'a str, name: &str) -> Option<&'a str> {
+        let rest = topic.strip_prefix(self.door.as_deref()?)?;
+        rest.strip_suffix(name)?.strip_suffix('/').filter(|label| !label.contains('/'))
     }
 
     fn read_pause(&self, label: &str, payload: &[u8]) -> Result<Pause, Reason> {
@@ -58,7 +78,7 @@ impl Rules {
 
     pub(super) fn enter(&self, rest: &str, payload: &[u8], each: &mut dyn FnMut(RuleId, Result<Effect<'_>, Reason>)) {
         let Some((label, signal)) = rest.split_once('/').filter(|(_, signal)| !signal.contains('/')) else { return };
-        if [PAUSE, ERROR].contains(&signal) {
+        if [PAUSE, FORGET, ERROR].contains(&signal) {
             return;
         }
         let effect = self.door_effect(label, signal, payload);
@@ -82,6 +102,7 @@ impl Rules {
             until,
             timed: span.is_some(),
             accept_retained: true,
+            more: More::default(),
         })
     }
 }
@@ -138,7 +159,8 @@ fn word(text: &str) -> Result<Say, Reason> {
     }
 }
 
-/// 1 s to 31 days.
-fn duration(text: &str) -> Option<Duration> {
+/// How long something may be said to last: 1 s to 31 days.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     parse_duration(text).filter(|span| (Duration::from_secs(1)..=LONGEST_TTL).contains(span))
 }

@@ -10,6 +10,8 @@ use super::Reason;
 
 /// Deeper nesting is refused.
 const DEEPEST: usize = 32;
+/// Whole numbers from 2^64 on are kept as doubles, which do not have all of their digits.
+const LOST: f64 = 18_446_744_073_709_551_616.0;
 const TOO_DEEP: &str = "nested too deep";
 const TWICE: &str = "key twice";
 
@@ -49,9 +51,10 @@ impl Json {
         })
     }
 
-    /// A scalar as a word; arrays and objects have none.
+    /// A scalar as a word. Arrays and objects have none, and no number whose digits a double has lost: two ids would be one.
     pub(super) fn word(&self) -> Option<Cow<'_, str>> {
         match self {
+            Json::Number(value) if value.is_f64() && value.as_f64().is_none_or(|size| size.abs() >= LOST) => None,
             Json::Null => Some("null".into()),
             Json::Bool(true) => Some("true".into()),
             Json::Bool(false) => Some("false".into()),

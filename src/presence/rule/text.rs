@@ -62,7 +62,7 @@ fn is_lower(text: &str) -> bool {
 }
 
 /// Whether `text` in lower case is `lower`.
-fn lower_is(lower: &str, text: &str) -> bool {
+pub(super) fn lower_is(lower: &str, text: &str) -> bool {
     if lower.eq_ignore_ascii_case(text) {
         return true;
     }
@@ -153,6 +153,25 @@ impl Template {
         self.0.iter().any(|part| matches!(part, Part::Capture(_)))
     }
 
+    /// As somebody would write it for `pattern`.
+    pub(super) fn written(&self, pattern: &Pattern) -> String {
+        let names: Vec<&str> = pattern.names().collect();
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.to_string(),
+            Part::Capture(place) => format!("{{{}}}", names.get(*place).unwrap_or(&"?")),
+        };
+        self.0.iter().map(part).collect()
+    }
+
+    /// With captures of which some may not be known; `None` if it uses one of those.
+    pub(super) fn fill_known(&self, captures: &[Option<&str>]) -> Option<String> {
+        let part = |part: &Part| match part {
+            Part::Text(text) => Some(text.to_string()),
+            Part::Capture(place) => captures.get(*place).copied().flatten().map(str::to_owned),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     fn uses(&self, capture: usize) -> bool {
         self.0.contains(&Part::Capture(capture))
     }
@@ -171,27 +190,5 @@ impl Part {
             Part::Text(text) => text,
             Part::Capture(place) => captures.get(*place).copied().unwrap_or_default(),
         }
-    }
-}
-
-/// Words, compared without letter case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words(Vec<Box<str>>);
-
-impl Words {
-    /// Of these.
-    #[must_use]
-    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        Words(words.into_iter().map(|word| word.trim().to_lowercase().into()).collect())
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn has(&self, value: &str) -> bool {
-        self.0.iter().any(|word| lower_is(word, value))
     }
 }

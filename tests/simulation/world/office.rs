@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presence_bridge::presence::rule::{Format, Place, Rule, Template, Words};
+use presence_bridge::presence::rule::{Place, Rule, Template, Words};
 use presence_bridge::presence::topic::Pattern;
 use presence_bridge::presence::{ObjectId, PersonPlan, Plan, Policy, Presence, Rules, Signal, TenantId};
 
@@ -146,22 +146,15 @@ impl Office {
         let rule = |kind: Kind, topic: &str| {
             let pattern = Pattern::parse(topic).unwrap();
             let terms = self.terms(kind);
+            let subject = Place::Topic(Template::parse("{who}", &pattern).unwrap());
             Rule {
-                name: topic.into(),
-                source: None,
-                subject: Place::Topic(Template::parse("{who}", &pattern).unwrap()),
-                pattern,
-                format: Format::Text,
-                signal: SIGNALS[terms.signal].0.into(),
-                value: Place::Payload,
                 on: Words::new(["on"]),
                 off: Words::new(["off"]),
                 unknown: Words::new(["unknown"]),
-                device: None,
                 ttl: Duration::from_millis(terms.ttl),
                 delay: Duration::from_millis(terms.delay),
                 hold: Duration::from_millis(terms.hold),
-                accept_retained: true,
+                ..Rule::new(pattern, subject, SIGNALS[terms.signal].0)
             }
         };
         let kinds = KINDS.into_iter().filter(|kind| *kind != Kind::Meeting);

@@ -1,0 +1,176 @@
+//! One message of a recording: what its rules made of it, in the words of the output.
+
+use std::sync::Arc;
+
+use super::line::Message;
+use super::tell::{Effect, excerpt};
+use crate::presence::rule::trace::{List, Outcome, Told, Trace};
+use crate::presence::rule::{Fact, Role, Turn};
+use crate::presence::{Applied, Level, Plan, Reason, RuleId, Say, Timestamp, View};
+
+/// So much of a payload is shown, characters.
+const SHOWN: usize = 60;
+
+/// What one rule made of a message: step by step, and as it is told.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// How the rule came to it.
+    pub trace: Trace,
+    /// What it came to.
+    pub effect: Arc<Effect>,
+}
+
+/// For a message that no rule took.
+pub(super) fn bare(message: &Message) -> Effect {
+    let start = message.payload.get(..4 * SHOWN).unwrap_or(&message.payload);
+    Effect {
+        topic: message.topic.clone(),
+        payload: excerpt(&String::from_utf8_lossy(start), SHOWN),
+        ..Effect::default()
+    }
+}
+
+/// What a rule makes of a message, before the core had its say.
+pub(super) fn effect(trace: &Trace, plan: &Plan, message: &Message, now: Timestamp) -> Effect {
+    let rule = plan.rules.get(trace.rule);
+    let found = |look: &Option<crate::presence::rule::trace::Look>| look.as_ref().and_then(|look| look.found.clone());
+    let mut effect = Effect {
+        rule: Some(rule.map_or("door", |rule| &rule.name).to_owned()),
+        value: found(&trace.value),
+        subject: found(&trace.subject),
+        user: trace.person.and_then(|person| plan.people.get(person)).map(|who| Arc::from(&*who.label)),
+        signal: rule.map(|rule| rule.signal.to_string()),
+        ..bare(message)
+    };
+    match &trace.result {
+        Err(reason) => (effect.effect, effect.reason) = (refused(*reason), Some(reason.as_str())),
+        Ok(Outcome::Share(told)) => {
+            let edge = matches!(trace.list, Some(List::Pulse | List::Toggle));
+            effect.effect = match told.say {
+                _ if trace.withdrawn => "forget",
+                Say::On if edge => "pulse",
+                say => said(say),
+            };
+            effect.signal = plan.signals.get(usize::from(told.signal.0)).map(|signal| signal.name.to_string());
+            effect.device = Some(told.device.clone());
+            effect.until = told.until;
+            effect.ttl = Some(told.ttl);
+            in_windows(told, now, &mut effect);
+        }
+        Ok(Outcome::Beside(fact)) => beside(trace, *fact, &mut effect),
+        Ok(Outcome::Pause(pause)) => {
+            effect.effect = if pause.on { "on" } else { "off" };
+            (effect.signal, effect.until) = (Some("pause".to_owned()), pause.until);
+        }
+    }
+    effect
+}
+
+/// A calendar is on while one of its windows is.
+fn in_windows(told: &Told, now: Timestamp, effect: &mut Effect) {
+    let live = told.windows.iter().flatten().filter(|window| window.start <= now && now < window.end);
+    if let Some(end) = live.map(|window| window.end).max() {
+        (effect.effect, effect.until) = ("on", Some(end));
+    }
+}
+
+fn beside(trace: &Trace, fact: Fact, effect: &mut Effect) {
+    match fact {
+        _ if trace.withdrawn => effect.effect = "forget",
+        Fact::Until(until) => (effect.effect, effect.until) = ("until", until),
+        Fact::Counts(counts) => (effect.effect, effect.reason) = ("ignored", Some(counting(counts))),
+        Fact::Down(down) => effect.effect = if down { "device_down" } else { "device_up" },
+    }
+    if matches!(fact, Fact::Down(_)) {
+        effect.signal = None; // it is about the device, whatever signals hang on it
+    }
+}
+
+const fn counting(counts: bool) -> &'static str {
+    if counts { "counts" } else { "does_not_count" }
+}
+
+/// The core has the last word: what was said before bears on it.
+pub(super) fn judged(
+    effect: &mut Effect,
+    trace: &Trace,
+    plan: &Plan,
+    result: Result<Applied, Reason>,
+    view: Option<&View<'_>>,
+) {
+    let applied = match result {
+        Ok(applied) => applied,
+        Err(reason) => {
+            (effect.effect, effect.reason) = (refused(reason), Some(reason.as_str()));
+            return;
+        }
+    };
+    effect.again = applied == Applied::Renewed;
+    match &trace.result {
+        Ok(Outcome::Share(told)) => of_share(effect, trace, plan, told, view),
+        Ok(Outcome::Beside(Fact::Counts(counts))) if applied == Applied::Changed => {
+            effect.effect = if *counts { "on" } else { "off" };
+        }
+        _ => {}
+    }
+}
+
+/// Where a message alone does not say what it comes to, the share does.
+fn of_share(effect: &mut Effect, trace: &Trace, plan: &Plan, told: &Told, view: Option<&View<'_>>) {
+    let siblings = plan.rules.get(trace.rule).map_or(&[][..], |rule| &rule.siblings);
+    if told.turn == Turn::Say && siblings.is_empty() {
+        return;
+    }
+    let signal = plan.signals.get(usize::from(told.signal.0)).map(|signal| &*signal.name);
+    let same = |share: &crate::presence::ShareView<'_>| {
+        Some(share.signal) == signal && share.device == told.device && share.subject == told.subject
+    };
+    let Some(share) = view.and_then(|view| view.shares().find(same)) else { return };
+    match (told.turn, share.level) {
+        (Turn::Toggle, Level::On) => effect.reason = Some("toggled_on"),
+        (Turn::Toggle, _) => effect.reason = Some("toggled_off"),
+        (Turn::Keep, Level::On) => effect.effect = "on",
+        (Turn::Keep, Level::Off) => effect.effect = "off",
+        (Turn::Keep, Level::Unknown) => effect.effect = "unknown",
+        (Turn::Say, Level::Off) if effect.effect == "on" && told.delay.is_zero() => {
+            (effect.effect, effect.reason) = ("off", Some(counting(false)));
+        }
+        (Turn::Say, Level::On) if effect.effect == "on" && share.until.wall != Timestamp::MAX => {
+            effect.until = Some(share.until.wall); // an attached topic knows the end
+        }
+        (Turn::Say, _) => {}
+    }
+}
+
+/// Whether it only says in passing that a device is there: its own topic tells of the same message.
+pub(super) fn in_passing(heard: &Heard, all: &[Heard], plan: &Plan) -> bool {
+    let Some(beside) = heard.trace.beside else { return false };
+    let role = plan.rules.get(heard.trace.rule).and_then(|rule| rule.siblings.get(beside)).map(|other| &other.role);
+    let no_news = heard.effect.effect == "device_up" && heard.effect.again || heard.effect.effect == "ignored";
+    let told = |other: &Heard| other.trace.rule == heard.trace.rule && other.trace.beside.is_none();
+    heard.trace.rule != RuleId::DOOR && matches!(role, Some(Role::Alive { .. })) && no_news && all.iter().any(told)
+}
+
+fn said(say: Say) -> &'static str {
+    match say {
+        Say::On => "on",
+        Say::Off => "off",
+        Say::Unknown => "unknown",
+        Say::Until => "until",
+    }
+}
+
+/// What is malformed is rejected; what is none of the rule's business is ignored.
+pub(super) fn refused(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadTopic
+        | Reason::TooLarge
+        | Reason::NotUtf8
+        | Reason::BadJson
+        | Reason::TooDeep
+        | Reason::DuplicateKey
+        | Reason::BadTime
+        | Reason::TooManyShares => "rejected",
+        _ => "ignored",
+    }
+}
