@@ -144,10 +144,10 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
     let (until, made, dedupe) = (optional("until"), optional("time"), optional("dedupe"));
     let when = conditions::all(section, "when", &places);
     let filter = conditions::all(section, "where", &places);
-    let siblings = siblings::all(section, pattern);
+    let siblings = siblings::all(section, own.as_ref());
     let (device, each) = match section.text("device") {
         Some(at) if at.value.starts_with('/') => (None, Some(if quiet { None } else { places.read(section, &at) })),
-        at => (at.map(|at| template(section, &at, pattern)), None),
+        at => (at.map(|at| if quiet { None } else { template(section, &at, pattern) }), None),
     };
     let except = except(section);
     let zone = zone(section).unwrap_or_else(|| site.zone.clone());

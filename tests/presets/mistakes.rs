@@ -68,6 +68,16 @@ fn each_mistake_is_told_of_the_users_line() {
             vec!["3: preset 1.who = 'alise': nobody of that name in [users] or [devices]; did you mean alice?"],
         ),
         (
+            "[[preset]]\nuse = 'ami2mqtt'\nbase = 'x'\n[preset.who]\nfrom = '{ext}'\nass = 'mac'",
+            vec!["6: preset 1.who = : unknown key, as subject.ass of a rule of the preset; did you mean as?"],
+        ),
+        (
+            "[[preset]]\nuse = 'esphome'\nsensor = 'seat'\nbase = 'desk-7'",
+            vec![
+                "1: preset 1.who = : missing; what stands in base does not tell: who = \"alice\", or a capture that base has",
+            ],
+        ),
+        (
             "[[preset]]\nuse = 'freeswitch'\ntopic = 'teams/status'",
             vec!["3: preset 1.topic = 'teams/status': takes teams/status, where presence itself is published"],
         ),
@@ -183,4 +193,58 @@ fn names_that_cannot_be_known_yet_are_no_mistake() {
     parse(&file).unwrap_or_else(|problems| panic!("in a file that was not read: {problems}"));
     let device = format!("{usage}[devices]\n'CAROL' = 'bob'");
     assert_eq!(problems(&device), Vec::<String>::new(), "letter case aside");
+}
+
+#[test]
+fn nonsense_in_any_key_of_any_preset_is_told_of_that_key() {
+    let nonsense = [
+        "5",
+        "-1.5",
+        "true",
+        "[]",
+        "[1, 'x', []]",
+        "{}",
+        "{ from = 1 }",
+        "''",
+        "'='",
+        "'/'",
+        "'//'",
+        "'#'",
+        "'+/#'",
+        "'{'",
+        "'}'",
+        "'{x}{y}'",
+        "'{x...}'",
+        "'${who}'",
+        "'${'",
+        "\"\\u0000\"",
+        "1979-05-27",
+        "'teams/status'",
+        "inf",
+    ];
+    let (mut tried, mut wrong) = (0, 0);
+    for preset in presence_bridge::config::presets::all() {
+        let all = ["ttl", "delay", "hold", "retained", "source", "time_zone", "echo"];
+        let all = all.into_iter().filter(|_| ["ami2mqtt", "owntracks"].contains(&preset.name)); // they are the same for all
+        let keys = preset.parameters.iter().map(|parameter| parameter.name).chain(all);
+        for key in keys {
+            let others = preset.parameters.iter().filter(|parameter| parameter.required() && parameter.name != key);
+            let others: String = others.map(|other| format!("{} = 'alice'\n", other.name)).collect();
+            for value in nonsense {
+                let usage = format!("[[preset]]\nuse = '{}'\n{others}\n{key} = {value}\n", preset.name);
+                let line = usage.lines().count();
+                let found = problems(&usage);
+                tried += 1;
+                wrong += usize::from(!found.is_empty());
+                for problem in found {
+                    let who =
+                        problem.starts_with("1: preset 1.who = : missing; what stands in ") && problem.contains(key);
+                    let here = who || problem.starts_with(&format!("{line}: preset 1.{key} = "));
+                    assert!(here, "{usage}\n{problem}");
+                }
+            }
+        }
+    }
+    println!("presets: {wrong} of {tried} odd values refused, each at its key");
+    assert!(wrong > tried / 2);
 }

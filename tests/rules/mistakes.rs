@@ -99,3 +99,11 @@ fn subjects_and_patterns_have_theirs() {
         assert_eq!(problems(fine), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_topic_that_is_wrong_makes_nothing_else_wrong() {
+    let found = problems(
+        "topic = 'a/{b'\nsubject = '{b}'\nsignal = 'call'\nvalue = '{b}'\non = 'x'\ndevice = '{b}'\navailability = { topic = 'y/{b}' }",
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+}

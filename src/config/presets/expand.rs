@@ -62,6 +62,11 @@ fn expansion<'i>(section: &Section<'_, 'i>, site: &Site<'_>) -> Option<Expansion
     if preset.parameters.iter().any(|parameter| parameter.required() && !section.has(parameter.name)) {
         return None;
     }
+    if let Some(chosen) = silent(&preset, &given) {
+        let hint = format!("what stands in {chosen} does not tell: who = \"alice\", or a capture that {chosen} has");
+        section.missing("who", &hint);
+        return None;
+    }
     let absent: Vec<_> =
         preset.parameters.iter().filter(|parameter| !given.iter().any(|given| given.name == parameter.name)).collect();
     let asked = |rule: &&DeTable<'static>| !absent.iter().any(|parameter| names(rule, parameter.name));
@@ -77,6 +82,17 @@ fn expansion<'i>(section: &Section<'_, 'i>, site: &Site<'_>) -> Option<Expansion
     let given = parameters.chain(OF_THE_SIGNAL).chain(OF_ALL).filter_map(|name| section.find(name));
     let keys = std::iter::once(at.with(())).chain(given.map(|at| at.with(()))).collect();
     Some(Expansion { preset, reader: section.reader().again(), keys, rules })
+}
+
+/// The parameter that was chosen without the capture that `who` is by default: then nothing tells who it is about.
+fn silent(preset: &Preset, given: &[Given<'_>]) -> Option<&'static str> {
+    let own = |name: &str| given.iter().find(|given| given.name == name && given.own);
+    let who = preset.parameters.iter().find(|parameter| parameter.name == "who" && own("who").is_none())?;
+    let name = who.default()?.strip_prefix('{')?.strip_suffix('}')?;
+    let tells = |text: &str| text.contains(&format!("{{{name}}}")) || text.contains(&format!("{{{name}..."));
+    let others = preset.parameters.iter().filter(|other| other.name != "who" && other.default().is_some_and(tells));
+    let mut chosen = others.filter_map(|other| own(other.name));
+    chosen.find(|own| own.value.as_str().is_some_and(|text| !tells(text))).map(|own| own.name)
 }
 
 fn preset(section: &Section<'_, '_>, at: &At<String>) -> Option<Preset> {
@@ -212,27 +228,33 @@ impl<'i> Expansion<'i> {
         numbered.map(|(rule, number)| self.reader.section(&format!("rule {number}"), rule, head.clone())).collect()
     }
 
-    /// Tells what is wrong with the rules, in the user's words.
+    /// Tells what is wrong with the rules: of the lines where it is, and the keys that the user knows.
     pub(in crate::config) fn finish(self, rules: Range<usize>, to: &Reader<'i>) -> UsedPreset {
         let places: Vec<Problem> = self.keys.iter().flat_map(|at| place(to, at)).collect();
         let mut told: Vec<&str> = Vec::new();
         for problem in self.reader.finish() {
-            let here = |place: &&Problem| (place.line, &place.found) == (problem.line, &problem.found);
-            let Some(place) = places.iter().find(here).or(places.first()) else { continue };
+            let Some(place) = key(&places, &problem) else { continue };
             let key = problem.key.split_once('.').map_or(&*problem.key, |(_, key)| key);
-            let text = match place.key.ends_with(&format!(".{key}")) {
+            let text = match place.ends_with(&format!(".{key}")) {
                 true => problem.text,
                 false => format!("{}, as {key} of a rule of the preset", problem.text),
             };
             // One value that is wrong is wrong in several places of several rules.
-            if !told.contains(&&*place.key) {
-                told.push(&place.key);
-                to.add(Problem { text, hint: problem.hint, ..place.clone() });
+            if !told.contains(&place) {
+                told.push(place);
+                to.add(Problem { key: place.to_owned(), text, ..problem });
             }
         }
         let line = places.first().map_or(0, |place| place.line);
         UsedPreset { name: self.preset.name, line, calendar: self.preset.calendar, rules }
     }
+}
+
+/// The key where a problem is: the value itself, or the last that begins above a part of it.
+fn key<'p>(places: &'p [Problem], problem: &Problem) -> Option<&'p str> {
+    let here = places.iter().find(|place| (place.line, &place.found) == (problem.line, &problem.found));
+    let above = || places.iter().filter(|place| place.line <= problem.line).max_by_key(|place| place.line);
+    here.or_else(above).map(|place| &*place.key)
 }
 
 /// A problem with nothing but its place.

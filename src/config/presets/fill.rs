@@ -40,19 +40,23 @@ pub(super) fn fill_table<'i>(table: &DeTable<'static>, given: &[Given<'i>], user
 }
 
 fn fill<'i>(value: &DeValue<'static>, given: &[Given<'i>], user: &Range<usize>) -> Spanned<DeValue<'i>> {
-    let value = match value {
-        DeValue::String(text) if text.contains("${") => return fill_text(text, given, user),
+    // What is told of a list or table as a whole is told of what was chosen in it.
+    let around = |inner: Option<Range<usize>>| inner.unwrap_or_else(|| user.clone());
+    match value {
+        DeValue::String(text) if text.contains("${") => fill_text(text, given, user),
         DeValue::Array(items) => {
             let mut array = DeArray::new();
             items.iter().for_each(|item| array.push(fill(item.get_ref(), given, user)));
-            // Lists are told of as a whole.
             let span = array.iter().map(Spanned::span).find(|span| span != user);
-            return Spanned::new(span.unwrap_or_else(|| user.clone()), DeValue::Array(array));
+            Spanned::new(around(span), DeValue::Array(array))
         }
-        DeValue::Table(table) => DeValue::Table(fill_table(table, given, user)),
-        value => value.clone(),
-    };
-    Spanned::new(user.clone(), value)
+        DeValue::Table(table) => {
+            let table = fill_table(table, given, user);
+            let span = table.values().map(Spanned::span).find(|span| span != user);
+            Spanned::new(around(span), DeValue::Table(table))
+        }
+        value => Spanned::new(user.clone(), value.clone()),
+    }
 }
 
 /// A placeholder alone may stand for any value, one within a text for text. What was filled in is not looked at again.
@@ -71,7 +75,7 @@ fn fill_text<'i>(text: &str, given: &[Given<'i>], user: &Range<usize>) -> Spanne
             value => return Spanned::new(given.span.clone(), value.clone()),
         }
         // Of several that were chosen, one with something of a pattern in it is the likelier to be wrong.
-        let odd = given.value.as_str().is_some_and(|text| text.contains(['{', '}', '#', '+']));
+        let odd = given.value.as_str().is_some_and(|text| text.contains(['{', '}', '#', '+', '\0']));
         if given.own && (odd || span.is_none()) {
             span = Some(given.span.clone());
         }

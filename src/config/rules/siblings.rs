@@ -11,7 +11,8 @@ use crate::presence::topic::Pattern;
 const UP: [&str; 5] = ["online", "true", "1", "connected", "ready"];
 const DOWN: [&str; 6] = ["offline", "false", "0", "disconnected", "lost", "unavailable"];
 
-pub(super) fn all(section: &Section<'_, '_>, own: &Pattern) -> Vec<Sibling> {
+/// `own`: the rule's topic, where it can be read.
+pub(super) fn all(section: &Section<'_, '_>, own: Option<&Pattern>) -> Vec<Sibling> {
     let mut siblings = Vec::new();
     if let Some(attach) = section.table("attach") {
         for name in ["until", "when", "unless"] {
@@ -49,7 +50,11 @@ pub(super) fn all(section: &Section<'_, '_>, own: &Pattern) -> Vec<Sibling> {
     siblings
 }
 
-fn one(table: &Section<'_, '_>, own: &Pattern, role: impl Fn(&Section<'_, '_>) -> Option<Role>) -> Option<Sibling> {
+fn one(
+    table: &Section<'_, '_>,
+    own: Option<&Pattern>,
+    role: impl Fn(&Section<'_, '_>) -> Option<Role>,
+) -> Option<Sibling> {
     let topic = table.required("topic", "the topic, with captures of the rule's own topic");
     let pattern = topic.as_ref().and_then(|at| pattern(table, at));
     let reading = reading(table);
@@ -60,8 +65,10 @@ fn one(table: &Section<'_, '_>, own: &Pattern, role: impl Fn(&Section<'_, '_>) -
     let role = role(table);
     table.finish();
     let (pattern, topic) = (pattern?, topic?);
-    let known: Vec<&str> = own.names().collect();
-    if let Some(strange) = pattern.names().find(|name| !known.contains(name)) {
+    let known: Vec<&str> = own.into_iter().flat_map(Pattern::names).collect();
+    if own.is_some()
+        && let Some(strange) = pattern.names().find(|name| !known.contains(name))
+    {
         let hint = format!("use + where it does not matter; the rule's topic has: {}", known.join(", "));
         table.problem(&topic, format!("no capture {{{strange}}} in the rule's topic"), hint);
         return None;
