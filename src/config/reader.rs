@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::bounds::MOST_PROBLEMS;
 use super::problem::{Problem, nearest};
 use crate::presence::parse_duration;
 
@@ -40,6 +41,9 @@ impl<'i> Reader<'i> {
     }
 
     pub(super) fn problem(&self, span: &Range<usize>, key: &str, text: impl Into<String>, hint: impl Into<String>) {
+        if self.problems.borrow().len() >= MOST_PROBLEMS {
+            return; // each costs a look through the file, and nobody reads more
+        }
         let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
         let found = if key.is_empty() { "" } else { self.text.get(span.clone()).unwrap_or_default() };
         let found = found.lines().next().unwrap_or_default().chars().take(80).collect::<String>();
@@ -121,6 +125,9 @@ impl<'r, 'i> Section<'r, 'i> {
         for (name, span, ..) in &self.entries {
             if asked.contains(name) {
                 continue;
+            }
+            if self.reader.problems.borrow().len() >= MOST_PROBLEMS {
+                break;
             }
             let hint = match nearest(name, asked.iter().copied()) {
                 Some(near) => format!("did you mean {near}?"),
