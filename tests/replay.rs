@@ -3,6 +3,7 @@
 
 mod binary;
 mod explain;
+mod hostile;
 mod public;
 mod record;
 mod trace;
