@@ -151,6 +151,20 @@ pub(super) fn in_passing(heard: &Heard, all: &[Heard], plan: &Plan) -> bool {
     heard.trace.rule != RuleId::DOOR && matches!(role, Some(Role::Alive { .. })) && no_news && all.iter().any(told)
 }
 
+/// Marks what rules make of a message that is meant for another of them.
+pub(super) fn set_aside(all: &mut [Heard]) {
+    let refused = |heard: &Heard| ["ignored", "rejected"].contains(&heard.effect.effect);
+    if all.iter().all(refused) {
+        return;
+    }
+    for heard in all.iter_mut().filter(|heard| refused(heard)) {
+        let other = [Reason::OtherValue, Reason::Guard, Reason::Missing].map(|reason| Some(reason.as_str()));
+        if other.contains(&heard.effect.reason) {
+            Arc::make_mut(&mut heard.effect).aside = true;
+        }
+    }
+}
+
 fn said(say: Say) -> &'static str {
     match say {
         Say::On => "on",
