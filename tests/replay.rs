@@ -4,6 +4,8 @@
 mod binary;
 mod explain;
 mod hostile;
+mod kinds;
+mod page;
 mod public;
 mod record;
 mod trace;
