@@ -2,6 +2,7 @@
 //! port is touched: somebody who fixes a configuration wants the whole list.
 
 mod admin;
+mod bounds;
 mod env;
 mod graph;
 mod home_assistant;
@@ -287,15 +288,18 @@ impl Config {
         Config::open(path, Check { secrets: false, people: true }, None)
     }
 
+    /// The text of a configuration, bounded: 4 MiB and about 160,000 values.
+    ///
+    /// # Errors
+    /// It cannot be read, or is larger.
+    pub fn text(path: &Path) -> Result<String, Problems> {
+        let file = path.display().to_string();
+        bounds::read(path).map_err(|problem| Problems { file, problems: vec![*problem] })
+    }
+
     fn open(path: &Path, check: Check, names: Option<&Names>) -> Result<Config, Problems> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| Problems {
-            file: file.clone(),
-            problems: vec![Problem::of_file(
-                format!("cannot be read: {error}"),
-                "name the file with --config, or write one with `presence-bridge init`",
-            )],
-        })?;
+        let text = Config::text(path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         Config::read(&text, &file, base, check, names)
     }
@@ -331,6 +335,11 @@ impl Config {
         names: Option<&Names>,
         trace: Option<&schema::Trace>,
     ) -> Result<Config, Problems> {
+        // As many errors as characters would take more than the machine has.
+        let first = (text.len() > bounds::TELLS_ALL).then(|| DeTable::parse(text).err()).flatten();
+        if let Some(error) = first {
+            return Err(bounds::not_toml(text, file, &error));
+        }
         let (root, errors) = DeTable::parse_recoverable(text);
         let reader = Reader::traced(text, trace);
         for error in &errors {

@@ -3,6 +3,9 @@
 
 mod binary;
 mod explain;
+mod hostile;
+mod kinds;
+mod page;
 mod public;
 mod record;
 mod trace;
@@ -78,7 +81,7 @@ fn a_day_for_people() {
 #[test]
 fn a_day_as_a_picture() {
     let (events, played) = day();
-    let mut picture = Picture::default();
+    let mut picture = Picture::of(&plan());
     events.iter().for_each(|event| picture.add(event));
     let svg = picture.draw(&played);
     well_formed(&svg);

@@ -53,15 +53,16 @@ fn topic_of(text: &str) -> Result<String, String> {
 /// Explains it.
 #[must_use]
 pub fn explain(args: &Args) -> ExitCode {
-    let config = match super::load_offline(&args.config.config) {
+    let path = &args.config.config;
+    // Before the configuration itself, so that the text and what it holds are in memory once.
+    let rules = Config::text(path).map_or_else(|_| Vec::new(), |text| written(&text));
+    let config = match super::load_offline(path) {
         Ok(config) => config,
         Err(code) => return code,
     };
     let text = payload(args).map(|payload| {
         let message = Message { topic: args.topic.clone(), payload, retain: args.retain, ..Message::default() };
-        let text = std::fs::read_to_string(&args.config.config).unwrap_or_default();
-        let names = Names { rules: written(&text), file: args.config.config.display().to_string() };
-        drop(text);
+        let names = Names { rules, file: path.display().to_string() };
         let at = args.at.unwrap_or_else(|| Clock::live().now().wall);
         tell(&names, &message, config, at)
     });

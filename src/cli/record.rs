@@ -87,16 +87,19 @@ async fn listen(args: &Args, config: &Config, output: Output) -> Result<String, 
     let telemetry = Telemetry::new(clock.clone());
     let (heard, mut events) = mpsc::channel(1);
     let mut links = JoinSet::new();
-    for (bridge, source) in run::mqtt_configs(config).into_iter().zip(&config.sources) {
+    for (place, (bridge, source)) in run::mqtt_configs(config).into_iter().zip(&config.sources).enumerate() {
         let link = mqtt::start(adapter(args, bridge, source), clock.clone(), telemetry.clone())?;
-        links.spawn(pass_on(link, heard.clone()));
+        links.spawn(pass_on(place, link, heard.clone()));
     }
+    drop(heard);
     let redact = args.redact.then(|| {
-        let text = std::fs::read_to_string(&args.config.config).unwrap_or_default();
+        let text = Config::text(&args.config.config).unwrap_or_default();
         Redact::new(&text, config, clock.now().wall)
     });
+    let sources = config.sources.iter().map(|source| source.name.clone()).collect();
+    let connected = vec![false; config.sources.len()];
     let mut recorder =
-        Recorder { output, gone: false, redact, clock, first: None, count: 0, retained: 0, connected: false };
+        Recorder { output, gone: false, redact, clock, sources, first: None, count: 0, retained: 0, connected };
     let ended = tokio::select! {
         ended = recorder.run(&mut events, args.limit) => ended,
         () = after(args.span) => Ok(()),
@@ -105,11 +108,11 @@ async fn listen(args: &Args, config: &Config, output: Output) -> Result<String, 
     drop(events);
     while links.join_next().await.is_some() {}
     ended?;
-    recorder.summary(&config.sources.iter().map(SourceSection::url).collect::<Vec<_>>().join(", "))
+    recorder.summary(&config.sources)
 }
 
 /// What one broker delivers, acknowledged when it was taken; until nobody takes it any more.
-async fn pass_on((handle, mut events): (Handle, Events), heard: mpsc::Sender<Event>) {
+async fn pass_on(place: usize, (handle, mut events): (Handle, Events), heard: mpsc::Sender<(usize, Event)>) {
     loop {
         let event = tokio::select! {
             event = events.next() => event,
@@ -120,7 +123,7 @@ async fn pass_on((handle, mut events): (Handle, Events), heard: mpsc::Sender<Eve
             Event::Publish(incoming) => incoming.token.take(),
             Event::Link(_) => None,
         };
-        if heard.send(event).await.is_err() {
+        if heard.send((place, event)).await.is_err() {
             break;
         }
         if let Some(token) = token {
@@ -162,20 +165,26 @@ struct Recorder {
     first: Option<Mono>,
     count: u64,
     retained: u64,
-    connected: bool,
+    /// Names of the brokers.
+    sources: Vec<String>,
+    /// Which of them were there, in their order.
+    connected: Vec<bool>,
 }
 
 impl Recorder {
-    async fn run(&mut self, events: &mut mpsc::Receiver<Event>, limit: Option<u64>) -> Result<(), String> {
-        while let Some(event) = events.recv().await {
+    async fn run(&mut self, events: &mut mpsc::Receiver<(usize, Event)>, limit: Option<u64>) -> Result<(), String> {
+        while let Some((place, event)) = events.recv().await {
             match event {
-                Event::Link(Link::Up { .. }) if !self.connected => {
-                    self.connected = true;
-                    eprintln!("Recording; end it with Ctrl-C.");
+                Event::Link(Link::Up { .. }) if !self.connected[place] => {
+                    self.connected[place] = true;
+                    match self.sources.as_slice() {
+                        [_] => eprintln!("Recording; end it with Ctrl-C."),
+                        names => eprintln!("Recording at {}; end it with Ctrl-C.", names[place]),
+                    }
                 }
                 Event::Link(_) => {}
                 Event::Publish(incoming) => {
-                    self.write(&incoming)?;
+                    self.write(place, &incoming)?;
                     if self.gone || limit.is_some_and(|limit| self.count >= limit) {
                         break;
                     }
@@ -185,7 +194,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn write(&mut self, incoming: &Incoming) -> Result<(), String> {
+    fn write(&mut self, place: usize, incoming: &Incoming) -> Result<(), String> {
         // MQTT demands UTF-8; what is not could not be played, and no rule takes it.
         let Ok(topic) = std::str::from_utf8(&incoming.topic) else { return Ok(()) };
         let now = self.clock.now();
@@ -197,12 +206,13 @@ impl Recorder {
                 *self.first.insert(now.mono)
             }
         };
+        let source = self.sources.get(place).filter(|_| self.sources.len() > 1).map(String::as_str);
         let line = match &mut self.redact {
             Some(redact) => {
                 let payload = redact.payload(&incoming.payload);
-                line(now.mono.since(first), &redact.topic(topic), &payload, incoming.retain)
+                line(now.mono.since(first), &redact.topic(topic), &payload, incoming.retain, source)
             }
-            None => line(now.mono.since(first), topic, &incoming.payload, incoming.retain),
+            None => line(now.mono.since(first), topic, &incoming.payload, incoming.retain, source),
         };
         self.gone |= !self.output.line(&line)?;
         self.count += 1;
@@ -210,19 +220,25 @@ impl Recorder {
         Ok(())
     }
 
-    fn summary(&self, broker: &str) -> Result<String, String> {
-        if !self.connected {
-            return Err(format!("nothing was recorded: no connection to the broker at {broker}"));
+    fn summary(&self, sources: &[SourceSection]) -> Result<String, String> {
+        let deaf = sources.iter().zip(&self.connected).filter(|(_, connected)| !**connected);
+        let deaf: Vec<String> = deaf.map(|(source, _)| source.url()).collect();
+        if deaf.len() == sources.len() {
+            return Err(format!("nothing was recorded: no connection to the broker at {}", deaf.join(", ")));
         }
+        let without = match deaf.as_slice() {
+            [] => String::new(),
+            deaf => format!(" There was no connection to the broker at {}.", deaf.join(", ")),
+        };
         let span = self.first.map_or(Duration::ZERO, |first| self.clock.now().mono.since(first));
         let (count, retained, file) = (self.count, self.retained, &self.output.name);
         let messages = if count == 1 { "message" } else { "messages" };
-        Ok(format!("Recorded {count} {messages}, {retained} of them retained, in {} to {file}.", words(span)))
+        Ok(format!("Recorded {count} {messages}, {retained} of them retained, in {} to {file}.{without}", words(span)))
     }
 }
 
 /// As `replay` reads it. A payload that JSON would blow up is written in base64, as is one that is not UTF-8.
-fn line(t: Duration, topic: &str, payload: &[u8], retain: bool) -> String {
+fn line(t: Duration, topic: &str, payload: &[u8], retain: bool, source: Option<&str>) -> String {
     let t = match t.subsec_millis() {
         0 => t.as_secs().to_string(),
         _ => t.as_secs_f64().to_string(),
@@ -234,7 +250,8 @@ fn line(t: Duration, topic: &str, payload: &[u8], retain: bool) -> String {
         None => ("payload_b64", STANDARD.encode(payload)),
     };
     let (topic, payload) = (serde_json::Value::from(topic), serde_json::Value::from(payload));
-    format!(r#"{{"t":{t},"topic":{topic},"{key}":{payload},"retain":{retain}}}"#)
+    let source = source.map_or_else(String::new, |name| format!(r#","source":{}"#, serde_json::Value::from(name)));
+    format!(r#"{{"t":{t},"topic":{topic},"{key}":{payload},"retain":{retain}{source}}}"#)
 }
 
 /// Where the lines go.

@@ -13,7 +13,7 @@ use self::lines::{Lines, Long};
 use super::ConfigArg;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::presence::Timestamp;
+use crate::presence::{Plan, Timestamp};
 use crate::replay::picture::Picture;
 use crate::replay::story::Story;
 use crate::replay::{Event, Played, Player, Span};
@@ -91,8 +91,8 @@ fn play(args: &Args, config: Config) -> Result<u64, String> {
     };
     let span = Span { at: args.at, otherwise: Clock::live().now().wall, until: args.until };
     let names = config.sources.iter().map(|source| source.name.clone()).collect();
+    let mut listener = Listener::new(args, &config.plan);
     let mut player = Player::new(config.plan, names, span);
-    let mut listener = Listener::new(args);
     let mut lines = Lines::new(BufReader::with_capacity(1 << 16, input), crate::replay::line::LONGEST);
     let (mut number, mut bad) = (0_u64, 0_u64);
     while let Some(line) = lines.next().map_err(|error| format!("{name} cannot be read: {error}"))? {
@@ -126,11 +126,11 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(args: &Args) -> Self {
+    fn new(args: &Args, plan: &Plan) -> Self {
         Listener {
             out: BufWriter::new(io::stdout()),
             story: (args.format == Format::Text).then(Story::default),
-            picture: args.svg.as_ref().map(|_| Picture::default()),
+            picture: args.svg.as_ref().map(|_| Picture::of(plan)),
             gone: false,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::bounds::MOST_PROBLEMS;
 use super::problem::{Piece, Problem, Severity, blotted, nearest};
 use super::schema::{Kind, Trace};
 use crate::presence::parse_duration;
@@ -91,6 +92,9 @@ impl<'i> Reader<'i> {
     }
 
     fn put(&self, severity: Severity, span: &Range<usize>, key: &str, found: String, (text, hint): (String, String)) {
+        if self.problems.borrow().len() >= MOST_PROBLEMS {
+            return; // each costs a look through the file, and nobody reads more
+        }
         let (line, piece) = Piece::of(self.text, span);
         // The whole file is no piece of it.
         let piece = Some(piece).filter(|_| *span != self.whole());
@@ -210,6 +214,9 @@ impl<'r, 'i> Section<'r, 'i> {
         for (name, span, ..) in &self.entries {
             if asked.contains(name) {
                 continue;
+            }
+            if self.reader.problems.borrow().len() >= MOST_PROBLEMS {
+                break;
             }
             let hint = match nearest(name, asked.iter().copied()) {
                 Some(near) => format!("did you mean {near}?"),

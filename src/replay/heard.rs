@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::line::Message;
 use super::tell::{Effect, excerpt};
 use crate::presence::rule::trace::{List, Outcome, Told, Trace};
-use crate::presence::rule::{Fact, Role, Turn};
-use crate::presence::{Applied, Level, Plan, Reason, RuleId, Say, Timestamp, View};
+use crate::presence::rule::{Fact, Turn};
+use crate::presence::{Applied, Level, Plan, Reason, Say, Timestamp, View};
 
 /// So much of a payload is shown, characters.
 const SHOWN: usize = 60;
@@ -142,13 +142,34 @@ fn of_share(effect: &mut Effect, trace: &Trace, plan: &Plan, told: &Told, view: 
     }
 }
 
-/// Whether it only says in passing that a device is there: its own topic tells of the same message.
-pub(super) fn in_passing(heard: &Heard, all: &[Heard], plan: &Plan) -> bool {
-    let Some(beside) = heard.trace.beside else { return false };
-    let role = plan.rules.get(heard.trace.rule).and_then(|rule| rule.siblings.get(beside)).map(|other| &other.role);
-    let no_news = heard.effect.effect == "device_up" && heard.effect.again || heard.effect.effect == "ignored";
-    let told = |other: &Heard| other.trace.rule == heard.trace.rule && other.trace.beside.is_none();
-    heard.trace.rule != RuleId::DOOR && matches!(role, Some(Role::Alive { .. })) && no_news && all.iter().any(told)
+/// Whether it need not be told, since another topic of the same rule, which happens to be the same, tells more: that a device
+/// is there when it speaks, that its last will is no level.
+pub(super) fn in_passing(heard: &Heard, all: &[Heard]) -> bool {
+    let Heard { trace, effect } = heard;
+    let mut others = all.iter().filter(|other| other.trace.rule == trace.rule && other.trace.beside != trace.beside);
+    match effect.effect {
+        "device_up" if effect.again => others.any(|other| other.trace.beside.is_none()),
+        "ignored" if effect.aside => others.any(|other| !is_refused(other)),
+        "ignored" if trace.beside.is_some() => others.any(|other| other.trace.beside.is_none()),
+        _ => false,
+    }
+}
+
+fn is_refused(heard: &Heard) -> bool {
+    ["ignored", "rejected"].contains(&heard.effect.effect)
+}
+
+/// Marks what rules make of a message that is meant for another of them.
+pub(super) fn set_aside(all: &mut [Heard]) {
+    if all.iter().all(is_refused) {
+        return;
+    }
+    for heard in all.iter_mut().filter(|heard| is_refused(heard)) {
+        let other = [Reason::OtherValue, Reason::Guard, Reason::Missing].map(|reason| Some(reason.as_str()));
+        if other.contains(&heard.effect.reason) {
+            Arc::make_mut(&mut heard.effect).aside = true;
+        }
+    }
 }
 
 fn said(say: Say) -> &'static str {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Played;
 use super::tell::{Event, What, rfc3339, words};
-use crate::presence::Timestamp;
+use crate::presence::{Plan, Signal, Timestamp};
 
 /// Bars and ticks that are kept, of everybody together.
 const MOST_MARKS: usize = 20_000;
@@ -27,6 +27,8 @@ const LETTER: f64 = 6.2;
 /// Collects what is drawn.
 #[derive(Debug, Default)]
 pub struct Picture {
+    /// Names in the order of priority, with the colour of what each calls for.
+    signals: Vec<(Box<str>, &'static str)>,
     people: BTreeMap<Arc<str>, Day>,
     marks: usize,
     left_out: u64,
@@ -47,6 +49,17 @@ enum Call {
 }
 
 impl Picture {
+    /// With the signals of a plan.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let light = |signal: &Signal| match signal.presence {
+            Some(presence) => colours(presence.as_str()).map_or(PLAIN, |colours| colours.1),
+            None => PLAIN,
+        };
+        let signals = plan.signals.iter().map(|signal| (signal.name.clone(), light(signal))).collect();
+        Picture { signals, ..Picture::default() }
+    }
+
     /// Takes an event.
     pub fn add(&mut self, event: &Event) {
         let t = event.t;
@@ -83,58 +96,71 @@ impl Picture {
     #[must_use]
     pub fn draw(&self, played: &Played) -> String {
         let axis = Axis { start: played.start, span: played.span.max(Duration::from_secs(1)) };
-        let rows: usize = self.people.values().map(|day| day.signals.len() + 3).sum();
+        let rows: usize = self.people.values().map(|day| day.signals.len() + 4).sum();
         let bottom = TOP + ROW * count(rows.max(1));
         let mut svg = Svg::default();
         svg.text(12.0, 24.0, "title", &format!("Presence from {} on, {}", rfc3339(played.start), words(played.span)));
+        let mut heads = TOP;
+        for day in self.people.values() {
+            svg.band(heads, "head");
+            svg.band(heads + ROW * count(day.signals.len() + 1), "shown");
+            heads += ROW * count(day.signals.len() + 4);
+        }
         axis.draw(&mut svg, bottom);
         let mut y = TOP;
         for (user, day) in &self.people {
-            y = day.draw(user, &axis, y, &mut svg);
+            y = day.draw(user, &self.signals, &axis, y, &mut svg);
         }
         if self.people.is_empty() {
             svg.text(LEFT, TOP + BAR, "row", "Nothing happened to anybody.");
         }
-        legend(&mut svg, bottom + 30.0, self.left_out);
-        svg.finish(LEFT + WIDTH + RIGHT, bottom + 50.0)
+        legend(&mut svg, bottom + 24.0, self.left_out);
+        svg.finish(LEFT + WIDTH + RIGHT, bottom + 64.0)
     }
 }
 
 impl Day {
-    fn draw(&self, user: &str, axis: &Axis, mut y: f64, svg: &mut Svg) -> f64 {
-        svg.text(12.0, y + BAR - 2.0, "name", user);
-        svg.line(12.0, y, LEFT + WIDTH, y, "edge");
+    fn draw(&self, user: &str, names: &[(Box<str>, &'static str)], axis: &Axis, mut y: f64, svg: &mut Svg) -> f64 {
+        svg.text(12.0, y + BAR, "name", user);
         y += ROW;
-        for (signal, bars) in &self.signals {
-            svg.text(24.0, y + BAR - 4.0, "row", signal);
+        let priority = |signal: &str| names.iter().position(|(name, _)| **name == *signal);
+        let mut signals: Vec<_> = self.signals.iter().collect();
+        signals.sort_by_key(|(signal, _)| priority(signal).unwrap_or(usize::MAX));
+        for (signal, bars) in signals {
+            svg.text(24.0, y + BAR - 2.0, "row", signal);
+            let colour = priority(signal).map_or(PLAIN, |at| names[at].1);
             for (from, to) in bars {
-                axis.bar(svg, y, (*from, to.unwrap_or(axis.span)), "#7a8ca8", signal);
+                axis.bar(svg, y, (*from, to.unwrap_or(axis.span)), colour, "dark", signal);
             }
             y += ROW;
         }
-        svg.text(24.0, y + BAR - 4.0, "row", "colleagues see");
+        svg.text(24.0, y + BAR - 2.0, "row", "colleagues see");
         let ends = self.seen.iter().skip(1).map(|(t, _)| *t).chain([axis.span]);
         for ((from, pair), to) in self.seen.iter().zip(ends) {
-            if let Some(colour) = colour(pair) {
-                axis.bar(svg, y, (*from, to), colour, pair);
+            if let Some((colour, _)) = colours(pair) {
+                axis.bar(svg, y, (*from, to), colour, "in", pair);
             }
         }
         y += ROW;
+        svg.text(24.0, y + BAR - 2.0, "row", "calls to Graph");
         for (t, call) in &self.calls {
-            axis.call(svg, y - ROW, *t, call);
+            axis.call(svg, y, *t, call);
         }
-        y + ROW
+        y + 2.0 * ROW
     }
 }
 
-/// `None`: nothing of ours is shown.
-fn colour(pair: &str) -> Option<&'static str> {
+/// A signal that shows nothing.
+const PLAIN: &str = "#c9d1dc";
+
+/// Of what is shown, and of a signal that calls for it; `None`: nothing of ours is shown.
+fn colours(pair: &str) -> Option<(&'static str, &'static str)> {
     match pair.split('/').next().unwrap_or_default() {
-        "Busy" if pair.ends_with("InAConferenceCall") => Some("#7b5ea7"),
-        "Busy" => Some("#c4314b"),
-        "DoNotDisturb" => Some("#8b1e3f"),
-        "Available" => Some("#3f8f3f"),
-        "Away" | "BeRightBack" => Some("#c98a00"),
+        "Busy" if pair.ends_with("InAConferenceCall") => Some(("#7b5ea7", "#cfc1e6")),
+        "Busy" => Some(("#c4314b", "#f0b9c1")),
+        "DoNotDisturb" => Some(("#7a1230", "#dba3b4")),
+        "Available" => Some(("#3f8f3f", "#b9dcb5")),
+        "Away" | "BeRightBack" => Some(("#c98a00", "#f1d9a0")),
         _ => None,
     }
 }
@@ -180,25 +206,25 @@ impl Axis {
         }
     }
 
-    fn bar(&self, svg: &mut Svg, y: f64, (from, to): (Duration, Duration), colour: &str, name: &str) {
+    fn bar(&self, svg: &mut Svg, y: f64, (from, to): (Duration, Duration), colour: &str, class: &str, name: &str) {
         let (x, end) = (self.x(from), self.x(to));
         let width = (end - x).max(1.0);
         let title = format!("{name}: {} to {}", self.time(from), self.time(to));
         svg.bar(x, y, width, colour, &title);
         if width > LETTER * count(name.chars().count()) + 8.0 {
-            svg.text(x + 4.0, y + BAR - 4.0, "in", name);
+            svg.text(x + 4.0, y + BAR - 4.0, class, name);
         }
     }
 
-    /// A tick below the bar: long for a change, short for a refresh, hollow for a clear.
+    /// A tick: long for a change, short for a refresh.
     fn call(&self, svg: &mut Svg, y: f64, t: Duration, call: &Call) {
         let x = self.x(t);
         let (class, height, what) = match call {
-            Call::Set(pair) => ("set", 12.0, format!("setPresence {pair}")),
-            Call::Refresh(pair) => ("refresh", 6.0, format!("refresh of {pair}")),
-            Call::Clear => ("clear", 12.0, "clearPresence".to_owned()),
+            Call::Set(pair) => ("set", BAR, format!("setPresence {pair}")),
+            Call::Refresh(pair) => ("refresh", BAR / 2.0, format!("refresh of {pair}")),
+            Call::Clear => ("clear", BAR, "clearPresence".to_owned()),
         };
-        svg.tick(x, y + BAR + 1.0, height, class, &format!("{what} at {}", self.time(t)));
+        svg.tick(x, y + BAR - height, height, class, &format!("{what} at {}", self.time(t)));
     }
 
     fn time(&self, t: Duration) -> String {
@@ -207,13 +233,27 @@ impl Axis {
 }
 
 fn legend(svg: &mut Svg, y: f64, left_out: u64) {
-    let mut text = "Grey: signals. Below what colleagues see: calls to Graph, black for setPresence, short for a \
-                    refresh, blue for clearPresence."
-        .to_owned();
-    if left_out > 0 {
-        text += &format!(" {left_out} marks are left out.");
+    let pairs =
+        ["DoNotDisturb/Presenting", "Busy/InACall", "Busy/InAConferenceCall", "Available/Available", "Away/Away"];
+    let mut x = 12.0;
+    for pair in pairs {
+        let Some((dark, light)) = colours(pair) else { continue };
+        svg.swatch(x, y - 9.0, light);
+        svg.swatch(x + 10.0, y - 9.0, dark);
+        svg.text(x + 24.0, y, "time left", pair);
+        x += 36.0 + LETTER * count(pair.len());
     }
-    svg.text(12.0, y, "time left", &text);
+    for (class, height, name) in
+        [("set", 10.0, "setPresence"), ("refresh", 5.0, "refresh"), ("clear", 10.0, "clearPresence")]
+    {
+        svg.tick(x + 4.0, y + 1.0 - height, height, class, name);
+        svg.text(x + 10.0, y, "time left", name);
+        x += 24.0 + LETTER * count(name.len());
+    }
+    svg.text(12.0, y + 16.0, "time left", "Light: what signals call for. Dark: what colleagues see. Where nothing is shown, the person's own Teams clients decide.");
+    if left_out > 0 {
+        svg.text(12.0, y + 32.0, "time left", &format!("{left_out} marks are left out."));
+    }
 }
 
 fn count(number: usize) -> f64 {
@@ -224,8 +264,8 @@ fn count(number: usize) -> f64 {
 struct Svg(String);
 
 const STYLE: &str = "text{font:11px sans-serif;fill:#222}.title{font:bold 14px sans-serif}.name{font-weight:bold}\
-                     .time{fill:#555;text-anchor:middle;font-size:10px}.left{text-anchor:start}.in{fill:#fff;font-size:10px}\
-                     .grid{stroke:#e4e4e4}.edge{stroke:#999}.set{stroke:#000;stroke-width:2}.refresh{stroke:#777}\
+                     .time{fill:#555;text-anchor:middle;font-size:10px}.left{text-anchor:start}.in{fill:#fff;font-size:10px}.dark{font-size:10px}\
+                     .grid{stroke:#dfe3e8}.head{fill:#e9edf2}.shown{fill:#f6f7f9}.set{stroke:#000;stroke-width:2}.refresh{stroke:#777}\
                      .clear{stroke:#1463b8;stroke-width:2}";
 
 impl Svg {
@@ -255,6 +295,16 @@ impl Svg {
         self.add(format_args!(
             r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{BAR}" rx="2" fill="{colour}"><title>{title}</title></rect>"#
         ));
+    }
+
+    /// Behind a whole row.
+    fn band(&mut self, y: f64, class: &str) {
+        let (y, width) = (y - 3.0, LEFT + WIDTH - 6.0);
+        self.add(format_args!(r#"<rect x="6" y="{y:.1}" width="{width:.1}" height="{ROW}" class="{class}"/>"#));
+    }
+
+    fn swatch(&mut self, x: f64, y: f64, colour: &str) {
+        self.add(format_args!(r#"<rect x="{x:.1}" y="{y:.1}" width="10" height="10" fill="{colour}"/>"#));
     }
 
     fn finish(self, width: f64, height: f64) -> String {

@@ -43,6 +43,7 @@ impl Story {
     pub fn add(&mut self, event: &Event) {
         let t = event.t;
         match &event.what {
+            What::Effect(effect) if effect.aside => {}
             What::Effect(effect) => match &effect.user {
                 Some(user) => self.say(user, t, took(effect)),
                 None => self.stranger(t, effect),
@@ -164,19 +165,34 @@ impl Line {
 }
 
 fn took(effect: &Effect) -> String {
-    let topic = excerpt(&effect.topic, SHOWN);
+    let message = format!("{} {:?}", excerpt(&effect.topic, SHOWN), effect.payload);
     let signal = effect.signal.as_deref().unwrap_or("?");
-    let message = format!("{topic} {:?}", effect.payload);
-    if effect.reason.is_some() {
-        return format!("{message}: {signal} {}", reasons(effect));
-    }
-    let again = if effect.again { " again" } else { "" };
+    let what = match effect.effect {
+        "ignored" | "rejected" => {
+            return format!("{message}: {} {}", effect.signal.as_deref().unwrap_or("a device is"), reasons(effect));
+        }
+        "device_down" => "its device is away".to_owned(),
+        "device_up" => "its device is there".to_owned(),
+        "forget" => format!("{signal} withdrawn"),
+        "until" if effect.until.is_none() => format!("{signal} has no known end"),
+        "until" => format!("{signal} goes on"),
+        other => format!("{signal} {other}"),
+    };
+    let note = match effect.reason {
+        Some("toggled_on") => " turns it on",
+        Some("toggled_off") => " turns it off",
+        Some("does_not_count") => ", by what is attached to it",
+        _ => "",
+    };
+    let again = if effect.again && effect.device.is_some() { " again" } else { "" };
     let end = match (effect.until, effect.ttl) {
         (Some(until), _) => format!(", until {}", rfc3339(until)),
-        (None, Some(ttl)) if effect.effect == "on" => format!(", for {} at most", words(ttl)),
+        (None, Some(ttl)) if ["on", "pulse"].contains(&effect.effect) && effect.reason != Some("toggled_off") => {
+            format!(", for {} at most", words(ttl))
+        }
         _ => String::new(),
     };
-    format!("{message}: {signal} {}{again}{end}", effect.effect)
+    format!("{message}: {what}{again}{note}{end}")
 }
 
 fn reasons(effect: &Effect) -> String {

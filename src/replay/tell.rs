@@ -86,6 +86,8 @@ pub struct Effect {
     pub again: bool,
     /// How long it lasts if nothing more is heard, for people.
     pub ttl: Option<Duration>,
+    /// The message means something to another rule and nothing to this one: people need not hear of it.
+    pub aside: bool,
 }
 
 /// Seconds, written without a fraction where there is none.

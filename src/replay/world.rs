@@ -117,7 +117,8 @@ impl World {
             }
             all.push(Heard { trace, effect: Arc::new(effect) });
         }
-        for heard in all.iter().filter(|heard| !heard::in_passing(heard, &all, &self.plan)) {
+        heard::set_aside(&mut all);
+        for heard in all.iter().filter(|heard| !heard::in_passing(heard, &all)) {
             tell(&Event { t, what: What::Effect(Arc::clone(&heard.effect)) });
         }
         self.perform(tell);

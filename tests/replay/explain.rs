@@ -51,6 +51,61 @@ fn the_level_at_which_a_topic_parts_is_named() {
     says(&["-t", "PBX/devstate/PJSIP/1001", "-p", "INUSE"], &["letter case counts"]);
 }
 
+/// With the configuration of many devices.
+fn of_site(topic: &str, payload: &str, words: &[&str]) {
+    let site = file("../fixtures/rules/site.toml").display().to_string();
+    let arguments = ["explain", "-c", &site, "--at", "2026-11-24T09:30:00Z", "-t", topic, "-p", payload];
+    let output = run(&arguments, b"");
+    let said = text(&output.stdout);
+    for word in words {
+        assert!(said.contains(word), "{word:?} is missing in\n{said}");
+    }
+}
+
+#[test]
+fn conditions_elements_and_spellings_are_told() {
+    of_site(
+        "ha/events",
+        r#"{"event_type":"call_service"}"#,
+        &[r#"when     at "/event_type": "call_service"; "state_changed" does not hold"#, "(guard)"],
+    );
+    of_site(
+        "shellyplus1-a8032abc7158/events/rpc",
+        r#"{"method":"NotifyEvent","params":{"events":[{"component":"input:1"},{"component":"switch:0"}]}}"#,
+        &[
+            r#"when     at "/method": "NotifyEvent"; "notifyevent" holds"#,
+            r#"any      at "/params/events": 2 elements, 0 of them count"#,
+            r#"where    at "/component": "input:1"; "input:0" does not hold"#,
+            "(missing)",
+        ],
+    );
+    of_site(
+        "polycom/telnotify",
+        "<OffHookEvent><MACAddress>0004f214b89e</MACAddress>",
+        &[
+            r#"subject  "0004f214b89e", that is "00:04:f2:14:b8:9e", leads to alice"#,
+            r#"at "event": "OffHook", in on = "#,
+        ],
+    );
+    of_site(
+        "tele/alice_monitor/SENSOR",
+        r#"{"Time":"2026-11-24T10:29:30","ENERGY":{"Power":12}}"#,
+        &[r#"at "/ENERGY/Power": "12", in none of on = { above = 15 }, off = { below = 10 }"#],
+    );
+}
+
+#[test]
+fn attached_topics_exceptions_and_the_door_are_told() {
+    of_site(
+        "homeassistant/calendar/alice/all_day",
+        "true",
+        &["the topic of its attach.unless matches", "from here on an on of the rule does not count"],
+    );
+    of_site("teams/connected", "false", &["the topic of its availability matches", "the device is away"]);
+    of_site("pbx/devstate/MWI/1001", "INUSE", &[r##"but except = "pbx/devstate/MWI/#" does too"##]);
+    of_site("presence-bridge/in/alice/pause", "on", &["The door", "pause of alice: on"]);
+}
+
 #[test]
 fn what_a_delay_holds_back_is_told() {
     says(&["-t", "cam/bob", "-p", r#"{"active":true}"#], &["bob would be wanted Busy/InAConferenceCall after 5s"]);

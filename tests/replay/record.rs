@@ -172,6 +172,47 @@ async fn a_recording_ends_with_its_time_heard_or_not() {
     assert!(deaf.said().contains("no connection to the broker"), "{}", deaf.said());
 }
 
+#[tokio::test]
+async fn what_several_brokers_deliver_plays_at_the_rules_of_each() {
+    let name = "what_several_brokers_deliver_plays_at_the_rules_of_each";
+    let Some(home) = Mosquitto::start(name, "").await else { return };
+    let Some(pbx) = Mosquitto::start(name, "").await else { return };
+    let office = std::fs::read_to_string(file("office.toml")).unwrap();
+    let (mqtt, rest) = (office.find("[mqtt]").unwrap(), office.find("[admin]").unwrap());
+    let source = |name: &str, port: u16| format!("[[source]]\nname = '{name}'\nurl = 'mqtt://127.0.0.1:{port}'\n");
+    let sources = source("home", home.port) + &source("pbx", pbx.port);
+    let office = format!("{}{sources}{}", &office[..mqtt], &office[rest..]);
+    let config = home.dir.path().join("bridge.toml");
+    std::fs::write(&config, office.replacen("name = \"pbx\"\n", "name = \"pbx\"\nsource = \"pbx\"\n", 1)).unwrap();
+    let config = config.display().to_string();
+    let out = home.dir.path().join("day.jsonl");
+    let mut recording = Recording::start(&config, &["--limit", "2", "--out", out.to_str().unwrap()]);
+    for source in ["home", "pbx"] {
+        until("it records both", || recording.said().contains(&format!("Recording at {source}"))).await;
+    }
+    home.publish("cam/bob", r#"{"active":true}"#, false);
+    until("the first is there", || std::fs::read_to_string(&out).unwrap().lines().count() == 2).await;
+    pbx.publish("pbx/devstate/PJSIP/1001", "INUSE", false);
+    assert_eq!(recording.ends().await, Some(0), "{}", recording.said());
+    let recorded = lines(&out);
+    assert_eq!((&recorded[1]["source"], &recorded[2]["source"]), (&json!("home"), &json!("pbx")));
+    let effects = |recording: &str| {
+        let played = run(&["replay", "-c", &config, "--format", "jsonl", "-"], recording.as_bytes());
+        assert_eq!(played.status.code(), Some(0), "{}", text(&played.stderr));
+        let events: Vec<Value> = text(&played.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let effects = events.into_iter().filter(|event| event["kind"] == "effect");
+        effects.map(|event| event["effect"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let recording = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(effects(&recording), ["on", "on"]);
+    assert_eq!(effects(&recording.replace(r#""source":"pbx""#, r#""source":"home""#)), ["on", "ignored"]);
+    // Where a recording does not say it, any broker that a rule for the topic listens to.
+    assert_eq!(effects(&recording.replace(r#","source":"pbx""#, "")), ["on", "on"]);
+    let unknown = run(&["replay", "-c", &config, "-"], recording.replace("\"pbx\"}", "\"attic\"}").as_bytes());
+    assert_eq!(unknown.status.code(), Some(65));
+    assert!(text(&unknown.stderr).contains("it has: home, pbx"), "{}", text(&unknown.stderr));
+}
+
 #[test]
 fn usage_of_record_is_checked() {
     for arguments in [&["-f", "a/#/b"][..], &["-f", "a+"], &["--limit", "0"], &["--for", "soon"], &["--for", "0s"]] {

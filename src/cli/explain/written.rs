@@ -15,23 +15,30 @@ pub(super) struct Written {
 
 /// In the order of the file.
 pub(super) fn written(text: &str) -> Vec<Written> {
-    let (root, _) = DeTable::parse_recoverable(text);
+    let Ok(root) = DeTable::parse(text) else { return Vec::new() };
     let Some(DeValue::Array(rules)) = root.get_ref().get("rule").map(toml::Spanned::get_ref) else { return Vec::new() };
     let tables = rules.iter().filter_map(|rule| match rule.get_ref() {
         DeValue::Table(table) => Some((rule.span().start, table)),
         _ => None,
     });
-    tables.map(|(start, table)| rule(text, start, table)).collect()
+    let (mut line, mut at) = (1, 0);
+    tables
+        .map(|(start, table)| {
+            line += text.get(at..start).map_or(0, |between| between.matches('\n').count());
+            at = start;
+            rule(line, table)
+        })
+        .collect()
 }
 
-fn rule(text: &str, start: usize, table: &DeTable<'_>) -> Written {
+fn rule(line: usize, table: &DeTable<'_>) -> Written {
     let word = |key: &str| match table.get(key).map(toml::Spanned::get_ref) {
         Some(DeValue::String(text)) => Some(text.to_string()),
         _ => None,
     };
     let lists = ["on", "pulse", "toggle", "off", "unknown"].into_iter();
     Written {
-        line: text.get(..start).map_or(0, |before| before.matches('\n').count() + 1),
+        line,
         topic: word("topic").unwrap_or_default(),
         words: lists.filter_map(|name| Some((name, words(table.get(name)?.get_ref())))).collect(),
     }
