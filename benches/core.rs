@@ -385,6 +385,14 @@ mod rules_of {
         });
     }
 
+    const STATUS: &[u8] = br#"{"state":"INUSE","line":0,"trunk":"SIP0","direction":"inbound","caller":{"number":"+493023456789","name":""},"called":{"number":"+493087654321","name":""},"updated":"2026-11-24T10:29:40+01:00"}"#;
+
+    /// The same status read by serde_json into its own tree: what a rule in JSON is measured by.
+    #[divan::bench(sample_size = 1_000)]
+    fn json_parsed_alone(bencher: Bencher<'_, '_>) {
+        bencher.bench_local(|| serde_json::from_slice::<serde_json::Value>(black_box(STATUS)).unwrap());
+    }
+
     /// A field of JSON, as a status of 200 bytes has it; most of it is parsing.
     #[divan::bench(args = [10, 10_000], sample_size = 1_000)]
     fn a_hit_in_json(bencher: Bencher<'_, '_>, patterns: usize) {
@@ -396,9 +404,8 @@ mod rules_of {
         let rules = topics(patterns).map(json).collect();
         let rules = Rules::new(rules, subjects, vec!["call".into()], Some("presence-bridge"));
         let topic = format!("site/building7/phone/{}/state", extension(7));
-        let payload = br#"{"state":"INUSE","line":0,"trunk":"SIP0","direction":"inbound","caller":{"number":"+493023456789","name":""},"called":{"number":"+493087654321","name":""},"updated":"2026-11-24T10:29:40+01:00"}"#;
         bencher.bench_local(|| {
-            rules.evaluate(SourceId(0), black_box(&topic), payload, &mut |_, effect| {
+            rules.evaluate(SourceId(0), black_box(&topic), STATUS, &mut |_, effect| {
                 black_box(effect).unwrap();
             });
         });
@@ -415,6 +422,13 @@ mod rules_of {
             });
         });
     }
+}
+
+/// Which filters to subscribe: at the start and at each reload, while the bridge waits.
+#[divan::bench(args = [10, 1_000, 10_000], sample_size = 1, sample_count = 20)]
+fn filters_of(bencher: Bencher<'_, '_>, patterns: usize) {
+    let rules = rules(10, (0..patterns).map(|n| format!("site/building{n}/phone/{{ext}}/state")));
+    bencher.bench_local(|| rules.filters());
 }
 
 /// A message that no rule wants, through the whole core.

@@ -74,6 +74,30 @@ fn nested(way: &[bool], inner: &str) -> String {
     })
 }
 
+/// Small objects and large ones are looked through in two ways.
+#[test]
+fn a_key_twice_is_refused_wherever_the_two_stand() {
+    for count in [1, 2, 15, 16, 17, 18, 40] {
+        let fields: Vec<String> = (0..count).map(|n| format!("\"k{n}\":{n}")).collect();
+        assert!(judged(&fields.join(",")).is_ok(), "{count} keys");
+        for (first, place) in (0..count).flat_map(|first| (0..=count).map(move |place| (first, place))) {
+            let mut twice = fields.clone();
+            twice.insert(place, format!("\"k{first}\":0"));
+            assert_eq!(judged(&twice.join(",")), Err(Reason::DuplicateKey), "k{first} again at {place} of {count}");
+        }
+    }
+}
+
+fn judged(fields: &str) -> Result<(), Reason> {
+    thread_local!(static PLAN: Plan = json_rule("value = '/k0'\non = 0"));
+    let mut found = Err(Reason::NoRule);
+    let payload = format!("{{{fields}}}");
+    PLAN.with(|plan| {
+        plan.rules.evaluate(SourceId(0), "j", payload.as_bytes(), &mut |_, effect| found = effect.map(|_| ()))
+    });
+    found
+}
+
 proptest! {
     #[test]
     fn different_whole_numbers_are_different(a in any::<i64>(), near in -3i64..=3, word in any::<bool>()) {

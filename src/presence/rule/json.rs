@@ -10,6 +10,8 @@ use super::Reason;
 
 /// Deeper nesting is refused.
 const DEEPEST: usize = 32;
+/// Keys of an object that are compared with each other one by one.
+const FEW: usize = 16;
 /// Whole numbers from 2^64 on are kept as doubles, which do not have all of their digits.
 const LOST: f64 = 18_446_744_073_709_551_616.0;
 const TOO_DEEP: &str = "nested too deep";
@@ -135,7 +137,15 @@ impl<'de> Visitor<'de> for Depth {
         let mut fields: Vec<(String, Json)> = Vec::new();
         let mut keys = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if !keys.insert(key.clone()) {
+            // Most objects are small: looking at all keys costs less than a set of copies.
+            if fields.len() == FEW {
+                keys.extend(fields.iter().map(|(known, _)| known.clone()));
+            }
+            let twice = match fields.len() {
+                ..FEW => fields.iter().any(|(known, _)| *known == key),
+                _ => !keys.insert(key.clone()),
+            };
+            if twice {
                 return Err(de::Error::custom(TWICE));
             }
             fields.push((key, map.next_value_seed(Depth(depth))?));
