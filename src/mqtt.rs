@@ -264,8 +264,22 @@ pub struct AckToken {
     pkid: u16,
 }
 
+/// What can become another while a link runs. The login and the certificates count from the next connection on.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Topic filters: the difference is subscribed and unsubscribed.
+    pub filters: Vec<String>,
+    /// User name, if the broker wants one.
+    pub username: Option<String>,
+    /// Read again before each attempt to connect.
+    pub password: Option<SecretSource>,
+    /// With TLS, or in plain text.
+    pub tls: Option<TlsConfig>,
+}
+
 enum Command {
     Ack(AckToken),
+    Change(Box<Change>),
     Stop(Option<Message>),
 }
 
@@ -338,6 +352,11 @@ impl Handle {
     /// Waits for room to publish; `None` after a stop. Safe to cancel.
     pub async fn permit(&self) -> Option<Permit> {
         self.outbox.clone().reserve_owned().await.ok().map(Permit)
+    }
+
+    /// Goes on with what has changed in the configuration.
+    pub fn change(&self, change: Change) {
+        drop(self.commands.send(Command::Change(Box::new(change)))); // the task is gone: so is the connection
     }
 
     /// Turns that the task has taken so far: it takes one a second at least, connected or not, unless it hangs.

@@ -203,9 +203,9 @@ async fn fault_63_a_bad_list_changes_nothing_and_says_why() {
     until("bob is listed", || seen(BOB) == "Busy/InACall").await;
     // What cannot be taken up without a restart is refused whole.
     let text =
-        std::fs::read_to_string(live.config()).unwrap().replace("topic = \"pbx/{ext}\"", "topic = \"pbx2/{ext}\"");
+        std::fs::read_to_string(live.config()).unwrap().replace("[mqtt]\n", "[mqtt]\ntopic_prefix = \"other\"\n");
     live.replace("bridge.toml", &text);
-    until("refused", || live.status().contains("the topics to subscribe to are others")).await;
+    until("refused", || live.status().contains("topic_prefix, or the names")).await;
     live.stop(OnStop::Leave).await;
 }
 

@@ -4,6 +4,7 @@
 mod commands;
 mod ends;
 mod manager;
+mod reload;
 mod trouble;
 
 use std::time::Duration;

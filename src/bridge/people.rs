@@ -34,7 +34,12 @@ impl Listing {
 impl Bridge {
     pub(super) fn learn(&mut self, news: News) {
         match news {
-            News::Plan(plan, section) => self.list_anew(plan, *section),
+            News::Plan(plan, section, changes) => {
+                self.list_anew(plan, *section);
+                for (link, change) in self.links.iter().zip(changes) {
+                    link.handle.change(change);
+                }
+            }
             News::Lookups(rate) => self.listing.lookups = rate,
         }
         self.share_budget();

@@ -16,6 +16,7 @@ use super::lookup::Lookups;
 use crate::clock::Clock;
 use crate::config::{Config, Names, PeopleSection, Problem, Problems, SourceSection};
 use crate::graph::Graph;
+use crate::mqtt;
 use crate::presence::{Mono, ObjectId, Plan};
 use crate::service::Manager;
 use crate::telemetry::{AlarmText, Event, Telemetry};
@@ -24,6 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What was refused may be right by now without having changed: a file that it names is back.
 const AGAIN: Duration = Duration::from_secs(10);
 const ALARM: &str = "configuration_refused";
+const WAITS: &str = "restart_needed";
 /// As many problems as an alarm shows; `check` shows all.
 const SHOWN: usize = 3;
 /// As many as the log shows, a line each.
@@ -32,8 +34,8 @@ const LOGGED: usize = 20;
 /// What there is to know for the loop.
 #[derive(Debug)]
 pub enum News {
-    /// A new plan, and how its people are listed.
-    Plan(Arc<Plan>, Box<PeopleSection>),
+    /// A new plan, how its people are listed, and what is new for each link.
+    Plan(Arc<Plan>, Box<PeopleSection>, Vec<mqtt::Change>),
     /// User names are being looked up at Graph, or no longer: so many calls a second are not the core's.
     Lookups(f64),
 }
@@ -44,8 +46,8 @@ pub struct Source {
     path: PathBuf,
     tenant: ObjectId,
     people: PeopleSection,
-    /// By broker.
-    filters: Vec<Vec<String>>,
+    /// What a running bridge is built on.
+    basis: String,
     fixed: [(&'static str, String); 7],
     manager: Manager,
 }
@@ -58,7 +60,7 @@ impl Source {
             path: path.to_owned(),
             tenant: config.graph.tenant_id,
             people: config.people.clone(),
-            filters: filters(config),
+            basis: basis(config),
             fixed: fixed(config),
             manager: Manager::default(),
         }
@@ -76,18 +78,41 @@ impl Source {
     }
 }
 
-/// The topic filters of each broker.
-fn filters(config: &Config) -> Vec<Vec<String>> {
-    let of =
-        |(place, source): (usize, &SourceSection)| config.plan.rules.filters_of(source_id(place), source.own_topics);
+/// What rules and topics of our own stand on: with another, a new plan would mean something else than the links do.
+fn basis(config: &Config) -> String {
+    let brokers: Vec<_> = config.sources.iter().map(|source| (&source.name, source.own_topics)).collect();
+    format!("{brokers:?} {}", config.topic_prefix)
+}
+
+/// What is new for each link.
+fn changes(config: &Config) -> Vec<mqtt::Change> {
+    let of = |(place, source): (usize, &SourceSection)| mqtt::Change {
+        filters: config.plan.rules.filters_of(source_id(place), source.own_topics),
+        username: source.username.clone(),
+        password: source.password.clone(),
+        tls: tls(source),
+    };
     config.sources.iter().enumerate().map(of).collect()
+}
+
+/// What the adapter needs for TLS.
+#[must_use]
+pub fn tls(source: &SourceSection) -> Option<mqtt::TlsConfig> {
+    let config = || mqtt::TlsConfig { ca_file: source.ca_file.clone(), client: source.client_certificate.clone() };
+    source.tls.then(config)
+}
+
+/// Everything of a broker but what [`changes`] can bring.
+fn unchangeable(source: &SourceSection) -> String {
+    let (username, password, ca_file, client_certificate) = (None, None, None, None);
+    format!("{:?}", SourceSection { username, password, ca_file, client_certificate, ..source.clone() })
 }
 
 /// What needs a restart. Secrets have no words here, and need none: they are read at each use.
 fn fixed(config: &Config) -> [(&'static str, String); 7] {
     [
         ("[graph]", format!("{:?}", config.graph)),
-        ("[mqtt], [[source]]", format!("{:?} {}", config.sources, config.topic_prefix)),
+        ("[mqtt], [[source]]", config.sources.iter().map(unchangeable).collect()),
         ("[home_assistant]", format!("{:?}", config.home_assistant)),
         ("[admin]", format!("{:?}", config.admin)),
         ("[state]", format!("{:?}", config.people.state_dir)),
@@ -121,6 +146,7 @@ pub fn start(
         fresh: false,
         shares: false,
         refused: None,
+        asked: false,
     };
     tokio::spawn(watcher.run(hangups));
     receiver
@@ -143,6 +169,8 @@ struct Watcher {
     shares: bool,
     /// What is wrong with the configuration on disk, and when that was last found (real time).
     refused: Option<(String, Mono)>,
+    /// Somebody asked, and waits for the answer.
+    asked: bool,
 }
 
 /// Of the configuration and of the people file: when written, how long, which.
@@ -188,7 +216,9 @@ impl Watcher {
     /// On SIGHUP: whoever asked is told when it is done, and in the status line how it went.
     async fn read_as_asked(&mut self) {
         self.source.manager.reloading(self.clock.monotonic_micros());
+        self.asked = true;
         self.read().await;
+        self.asked = false;
         if let Some((why, _)) = &self.refused {
             self.source.manager.status(&format!("Configuration on disk refused, the last good one stays: {why}"));
         }
@@ -232,14 +262,16 @@ impl Watcher {
         if config.graph.tenant_id != self.source.tenant {
             return self.refuse(&Refused::of_words("tenant_id in [graph] is another: restart the bridge for that"));
         }
-        if filters(&config) != self.source.filters {
-            let words =
-                "the topics to subscribe to are others, by [[rule]] or topic_prefix: restart the bridge for that";
+        if basis(&config) != self.source.basis {
+            let words = "topic_prefix, or the names, the order or own_topics of the brokers, are others: restart the bridge for that";
             return self.refuse(&Refused::of_words(words));
         }
+        let changes = changes(&config);
         let fixed = fixed(&config).into_iter().zip(&self.source.fixed);
         let later: Vec<&str> = fixed.filter(|(new, old)| new != *old).map(|((name, _), _)| name).collect();
-        let Config { plan, people, .. } = *config;
+        self.tell_what_waits(&later);
+        let Config { plan, mut people, .. } = *config;
+        people.state_dir.clone_from(&self.source.people.state_dir); // another one waits for a restart
         self.telemetry.tell(&Taken { people: plan.people.len(), waiting: people.waiting.len(), later });
         self.telemetry.end(ALARM, None);
         self.refused = None;
@@ -248,13 +280,26 @@ impl Watcher {
             self.names = Some(Names::load(&self.source.people.state_dir, self.source.tenant));
         }
         let people = Box::new(self.source.people.clone());
-        drop(self.news.send(News::Plan(Arc::new(plan), people)).await); // nobody listens: the stop is on its way
+        drop(self.news.send(News::Plan(Arc::new(plan), people, changes)).await); // nobody listens: the stop is on its way
         self.schedule();
+    }
+
+    /// What is on disk and does not run is to be known, until it does.
+    fn tell_what_waits(&self, sections: &[&str]) {
+        if sections.is_empty() {
+            return self.telemetry.end(WAITS, None);
+        }
+        let sections = sections.join("; ");
+        let remedy = format!(
+            "needs a restart: changes of {sections}; restart the bridge, or take them back. The rest is in force"
+        );
+        self.telemetry.raise(AlarmText { name: WAITS, about: None, remedy: remedy.into() });
     }
 
     fn refuse(&mut self, refused: &Refused) {
         let known = self.refused.replace((refused.why.clone(), self.clock.real()));
-        if known.is_some_and(|(why, _)| why == refused.why) {
+        let asked = std::mem::take(&mut self.asked);
+        if known.is_some_and(|(why, _)| why == refused.why) && !asked {
             return;
         }
         self.telemetry.tell(refused);

@@ -247,9 +247,7 @@ fn mqtt_config(config: &Config, source: &config::SourceSection, place: SourceId)
     let (prefix, client_id) = (&config.topic_prefix, source.client_id.as_str());
     mqtt::Config {
         name: source.name.clone(),
-        tls: source
-            .tls
-            .then(|| mqtt::TlsConfig { ca_file: source.ca_file.clone(), client: source.client_certificate.clone() }),
+        tls: reload::tls(source),
         protocol: match source.protocol {
             config::Protocol::Auto => mqtt::Protocol::Newest,
             config::Protocol::V5 => mqtt::Protocol::V5,

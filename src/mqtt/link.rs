@@ -106,13 +106,7 @@ impl LinkTask {
         waiting: Arc<Waiting>,
     ) -> Result<(Self, Ear), String> {
         connect::transport(&config)?; // told now, not at the first attempt
-        config.filters.retain(|filter| {
-            let valid = rumqttc::mqttbytes::valid_filter(filter);
-            if !valid {
-                tracing::error!(filter, "Not a topic filter of MQTT; it is not subscribed.");
-            }
-            valid
-        });
+        config.filters.retain(hearing::is_filter);
         if let Some(topic) = config.canary.take_if(|topic| topic.is_empty() || !rumqttc::mqttbytes::valid_topic(topic))
         {
             tracing::error!(topic, "Not a topic of MQTT; the bridge will not notice a broker that delivers nothing.");
@@ -274,6 +268,7 @@ impl LinkTask {
                 biased;
                 command = commands.recv(), if free => match command? {
                     Command::Ack(token) => self.acknowledge(token),
+                    Command::Change(change) => self.change(*change),
                     Command::Stop(_) if self.connected.is_none() => return None,
                     Command::Stop(farewell) => {
                         // What was handed over before the stop is said before the farewell.
@@ -344,6 +339,7 @@ impl LinkTask {
                 _ = turn.tick() => self.turn(),
                 command = commands.recv() => match command {
                     Some(Command::Ack(_)) => {} // of a connection that is gone
+                    Some(Command::Change(change)) => self.change(*change),
                     Some(Command::Stop(_)) | None => return false,
                 },
                 Some(_) = outbox.recv() => {} // said again when connected

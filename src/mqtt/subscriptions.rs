@@ -60,6 +60,12 @@ impl Subscriptions {
         &self.refused
     }
 
+    /// A filter is not wanted any more, refused or not.
+    pub(super) fn drop_refused(&mut self, filter: &str) {
+        self.refused.retain(|(refused, _)| refused != filter);
+        self.again = self.again.filter(|_| !self.refused.is_empty());
+    }
+
     /// When refused filters are asked for again.
     pub(super) fn wake(&self) -> Mono {
         self.again.unwrap_or(Mono::MAX)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::canary::Act;
 use super::super::subscriptions::Subscriptions;
 use super::super::wire::Heard;
-use super::super::{AckToken, Event, Incoming, Message, report};
+use super::super::{AckToken, Change, Event, Incoming, Message, report};
 use super::requests::Request;
 use super::{LinkTask, loss};
 use crate::presence::Link;
@@ -14,6 +14,15 @@ use crate::presence::Link;
 /// Mosquitto has so many in flight unless told otherwise: more unacknowledged messages than these fill its window, and
 /// what follows them waits there.
 const WINDOW: usize = 20;
+
+/// Whether a broker would take it; said, if not.
+pub(super) fn is_filter(filter: &String) -> bool {
+    let valid = rumqttc::mqttbytes::valid_filter(filter);
+    if !valid {
+        tracing::error!(filter, "Not a topic filter of MQTT; it is not subscribed.");
+    }
+    valid
+}
 
 /// Echoes of the canary and what came before them: acknowledgements go out in the order of arrival, these too.
 #[derive(Debug, Default)]
@@ -79,6 +88,31 @@ impl LinkTask {
     pub(super) fn subscribe(&mut self) {
         let filters = self.config.filters.iter().chain(&self.config.canary);
         for request in Subscriptions::requests(filters) {
+            self.request(Request::Subscribe(request));
+        }
+    }
+
+    /// What a new configuration says: filters at once, the rest at the next connection.
+    pub(super) fn change(&mut self, change: Change) {
+        let Change { mut filters, username, password, tls } = change;
+        filters.retain(is_filter);
+        (self.config.username, self.config.password, self.config.tls) = (username, password, tls);
+        let before = std::mem::replace(&mut self.config.filters, filters);
+        if self.connected.is_none() {
+            return; // subscribed at the next connection, which also knows what is not wanted any more
+        }
+        let wanted = &self.config.filters;
+        let (old, kept): (Vec<String>, Vec<String>) = before.into_iter().partition(|filter| !wanted.contains(filter));
+        let new: Vec<String> = wanted.iter().filter(|filter| !kept.contains(filter)).cloned().collect();
+        // Written before the broker is asked, as at a connection.
+        let all = wanted.iter().chain(&old).chain(&self.config.canary).cloned().collect();
+        self.keep(all);
+        for filter in old {
+            tracing::info!(filter, "Not wanted any more; unsubscribed.");
+            self.subscriptions.drop_refused(&filter);
+            self.request(Request::Unsubscribe(filter));
+        }
+        for request in Subscriptions::requests(new.iter()) {
             self.request(Request::Subscribe(request));
         }
     }
