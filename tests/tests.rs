@@ -1,5 +1,6 @@
 //! One integration binary. What belongs where:
 //!
+//! * `soak`: faults in turn over a live system, in real time, for as long as one likes.
 //! * `stories`: the core and the tenant model on virtual time; what a colleague sees.
 //! * `lifecycle`: the core at its end, as one of several replicas, and where the budget does not suffice.
 //! * `simulation`: the core in a hostile world from a seed, judged by the tenant model and an oracle of its own.
@@ -97,6 +98,8 @@ mod scenarios;
 mod security;
 mod simulation;
 mod small_worlds;
+#[cfg(feature = "sandbox")]
+mod soak;
 #[cfg(feature = "sandbox")]
 mod sources;
 #[cfg(feature = "sandbox")]
