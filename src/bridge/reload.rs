@@ -413,10 +413,10 @@ impl Event for Refused {
 
     fn log(&self, _: Option<u64>) {
         for (problem, remedy) in &self.lines {
-            tracing::warn!(problem, remedy, "Configuration on disk refused.");
+            tracing::error!(problem, remedy, "Configuration on disk refused; the last good one stays in force.");
         }
         if self.more > 0 {
-            tracing::warn!(
+            tracing::error!(
                 more = self.more,
                 "Configuration on disk refused: `presence-bridge check` names all problems."
             );
