@@ -143,6 +143,9 @@ fn check_config(args: &check::Args) -> ExitCode {
         Ok(checked) => {
             let file = args.config.config.display().to_string();
             eprint!("{}", config::report(&file, &checked.warnings, look()));
+            if !checked.warnings.is_empty() {
+                eprintln!("{}", config::count(&file, &checked.warnings));
+            }
             say!("{}", checked.summary);
             match args.deny_warnings && !checked.warnings.is_empty() {
                 true => ExitCode::from(CONFIG),

@@ -24,7 +24,7 @@ use toml::de::DeTable;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use self::people::names::Names;
-pub use self::problem::{Look, Piece, Problem, Problems, Severity, report};
+pub use self::problem::{Look, Piece, Problem, Problems, Severity, count, report};
 use self::reader::Reader;
 use crate::presence::{ObjectId, Plan, Timestamp};
 use crate::secret::{Credential, SecretSource};

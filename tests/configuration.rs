@@ -1,8 +1,10 @@
 //! Configuration files: the sample, all problems at once, and what `init` writes.
 
 mod brokers;
+mod program;
 mod report;
 mod schema;
+mod shadows;
 mod warnings;
 
 use std::path::Path;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub use self::piece::Piece;
 pub(super) use self::piece::{blotted, is_secret};
-pub use self::report::{Look, report};
+pub use self::report::{Look, count, report};
 
 /// Whether a configuration can be used in spite of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl fmt::Display for Problems {
                 writeln!(f, "    {}", problem.hint)?;
             }
         }
-        f.write_str(&report::count(&self.file, &self.problems))
+        f.write_str(&count(&self.file, &self.problems))
     }
 }
 
@@ -111,7 +111,7 @@ impl Problems {
     /// As people read them: each with its line, the piece underlined, and what to do.
     #[must_use]
     pub fn report(&self, look: Look) -> String {
-        format!("{}{}", report(&self.file, &self.problems, look), report::count(&self.file, &self.problems))
+        format!("{}{}", report(&self.file, &self.problems, look), count(&self.file, &self.problems))
     }
 }
 

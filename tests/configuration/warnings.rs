@@ -59,9 +59,12 @@ fn the_files_that_we_give_away_are_without_warnings() {
 fn a_warning_is_shown_as_a_problem_is_with_its_name() {
     let text = people().replace("[signals]\n", "[signals]\nabsent = \"Away/Away\"\n");
     let shown = shown(&text);
-    assert!(shown.starts_with("warning[away-is-weak]: signals.absent: shows Away"), "{shown}");
+    assert!(shown.starts_with("warning[away-is-weak]: signals.absent: shows Away, the weakest presence\n"), "{shown}");
+    assert!(shown.contains("\n   = help: expect it to show"), "{shown}");
     assert!(
-        shown.contains("\n19 | absent = \"Away/Away\"\n   |          ^^^^^^^^^^^\n   |\n   = help: expect"),
+        shown.contains(
+            "\n19 | absent = \"Away/Away\"\n   |          ^^^^^^^^^^^\n   |\n   = note: while a Teams client"
+        ),
         "{shown}"
     );
 }
@@ -134,7 +137,7 @@ fn a_calendar_that_teams_may_show_by_itself() {
 fn names_that_some_brokers_read_otherwise() {
     let dotted = people().replace("alice =", "\"alice.b\" =").replace("\"1001\" = \"alice\"\n", "");
     assert_eq!(warned(&dotted), ["dots-in-names users"]);
-    assert!(shown(&dotted).contains("\"alice.b\" stand in topics"), "{}", shown(&dotted));
+    assert!(shown(&dotted).contains("in what stands in topics, \"alice.b\"\n"), "{}", shown(&dotted));
     assert!(shown(&dotted).contains("| \"alice.b\" = "), "{}", shown(&dotted));
     let quiet = dotted.replace("[mqtt]\n", "[mqtt]\nown_topics = false\n");
     assert_eq!(warned(&quiet), NONE, "no such topic is published");

@@ -58,8 +58,8 @@ pub(in crate::config) fn blotted(line: &str) -> String {
     for part in logins(line).chain(secrets(line)).chain(values(line)) {
         blot(part);
     }
-    // Whole values are replaced, and they end at ASCII characters, so this is UTF-8 still.
-    String::from_utf8(bytes).unwrap_or_default()
+    // Whole values are replaced, so this is UTF-8 still; else nothing is shown.
+    String::from_utf8(bytes).unwrap_or_else(|_| "*".repeat(line.len()))
 }
 
 /// `user:password` of URLs.

@@ -8,6 +8,8 @@ use crate::config::env;
 
 /// A hint of so many characters stands beside the piece; a longer one below it.
 const BESIDE: usize = 60;
+/// A longer title is what comes before the first pause in it; the rest is a note below the piece.
+const TITLE: usize = 100;
 /// Narrower terminals break the lines themselves.
 const NARROWEST: usize = 60;
 
@@ -46,7 +48,8 @@ pub fn report(file: &str, problems: &[Problem], look: Look) -> String {
 
 fn group<'a>(file: &str, problem: &'a Problem) -> Group<'a> {
     let file = plain(problem.file.as_deref().unwrap_or(file));
-    let title = plain(&title(problem));
+    let (title, note) = title(problem);
+    let title = plain(&title);
     let title = match problem.severity {
         Severity::Error => Level::ERROR.primary_title(title),
         Severity::Warning(name) => Level::WARNING.primary_title(title).id(name),
@@ -69,6 +72,9 @@ fn group<'a>(file: &str, problem: &'a Problem) -> Group<'a> {
             }
         }
     };
+    if !note.is_empty() {
+        group = group.element(Level::NOTE.message(plain(&note)));
+    }
     if !below.is_empty() {
         group = group.element(Level::HELP.message(below));
     }
@@ -87,20 +93,27 @@ fn sides(problem: &Problem) -> (String, String) {
     (plain(beside), plain(below))
 }
 
-/// The value is in the line that is shown, where there is one.
-fn title(problem: &Problem) -> String {
+/// What is wrong, and more about it. The value is in the line that is shown, where there is one.
+fn title(problem: &Problem) -> (String, String) {
     let Problem { key, found, text, .. } = problem;
-    match (&**key, &**text) {
-        ("", _) => text.clone(),
+    let pause = [": ", "; ", ". "].iter().filter_map(|pause| text.find(pause)).min();
+    let (text, note) = match pause {
+        Some(pause) if key.chars().count() + text.chars().count() > TITLE => (&text[..pause], &text[pause + 2..]),
+        _ => (text.as_str(), ""),
+    };
+    let title = match (&**key, text) {
+        ("", _) => text.to_owned(),
         (_, "unknown key") => format!("unknown key {key}"),
         (_, "missing") => format!("{key} is missing"),
         _ if problem.piece.is_some() || found.is_empty() => format!("{key}: {text}"),
         _ => format!("{key} = {found}: {text}"),
-    }
+    };
+    (title, note.to_owned())
 }
 
 /// "3 problems in bridge.toml", errors and warnings apart.
-pub(super) fn count(file: &str, problems: &[Problem]) -> String {
+#[must_use]
+pub fn count(file: &str, problems: &[Problem]) -> String {
     let warnings = problems.iter().filter(|problem| problem.name().is_some()).count();
     let say = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     match (problems.len() - warnings, warnings) {

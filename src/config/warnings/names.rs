@@ -59,7 +59,7 @@ fn tell(root: &Section<'_, '_>, key: &str, place: Option<Range<usize>>, names: &
         shown += &format!(" and {} more", names.len() - SHOWN);
     }
     let text = format!(
-        "{shown} stand in topics, and have a dot, a star or a space: RabbitMQ makes a level of the dot and a wildcard of the star, \
+        "a dot, a star or a space in what stands in topics, {shown}: RabbitMQ makes a level of the dot and a wildcard of the star, \
          NATS ends the connection of whoever publishes a dot or a space"
     );
     root.warn_at(DOTS_IN_NAMES, place, key, text, HINT);

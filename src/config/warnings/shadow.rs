@@ -5,7 +5,7 @@
 //! Topics are compared by messages that nobody sends: the narrower pattern is filled in with names of its own for everything
 //! that a wildcard stands for. What the other pattern makes of these names it makes of all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use toml::de::DeValue;
 
@@ -38,8 +38,9 @@ pub(super) fn find(sections: &[Section<'_, '_>], read: &Read<'_>) {
     let written = |section| Written { section, keys: Section::values(section).collect() };
     let all: Vec<(Written<'_, '_, '_>, &Rule)> =
         all.into_iter().map(|(section, rule)| (written(section), rule)).collect();
+    let mut known = HashMap::new();
     for (place, narrow) in all.iter().enumerate() {
-        let others = candidates(narrow.1, read).into_iter().filter(|&other| other != place);
+        let others = candidates(narrow.1, read, &mut known).iter().copied().filter(|&other| other != place);
         let wider = others.filter_map(|other| Some((other, all.get(other)?))).find(|(other, wide)| {
             shadows(wide, narrow) && (*other < place || !shadows(narrow, wide)) // of two alike the later one
         });
@@ -51,16 +52,18 @@ pub(super) fn find(sections: &[Section<'_, '_>], read: &Read<'_>) {
     }
 }
 
-/// Rules that take a message which this one takes.
-fn candidates(rule: &Rule, read: &Read<'_>) -> Vec<usize> {
-    let mut found = Vec::new();
-    let topic = fill(rule.pattern.as_str(), 0);
-    read.plan.rules.evaluate(rule.source.unwrap_or(SourceId(0)), &topic, b"", &mut |id, _| {
-        if id != RuleId::DOOR && found.len() < MOST && !found.contains(&(id.0 as usize)) {
-            found.push(id.0 as usize);
-        }
-    });
-    found
+/// Rules that take a message which this one takes: the same for all that are written for one topic.
+fn candidates<'k>(rule: &Rule, read: &Read<'_>, known: &'k mut HashMap<(SourceId, String), Vec<usize>>) -> &'k [usize] {
+    let (source, topic) = (rule.source.unwrap_or(SourceId(0)), fill(rule.pattern.as_str(), 0));
+    known.entry((source, topic)).or_insert_with_key(|(source, topic)| {
+        let mut found = Vec::new();
+        read.plan.rules.evaluate(*source, topic, b"", &mut |id, _| {
+            if id != RuleId::DOOR && found.len() < MOST && !found.contains(&(id.0 as usize)) {
+                found.push(id.0 as usize);
+            }
+        });
+        found
+    })
 }
 
 fn shadows((wide, wide_rule): &(Written<'_, '_, '_>, &Rule), (narrow, rule): &(Written<'_, '_, '_>, &Rule)) -> bool {
