@@ -132,7 +132,9 @@ fn mistakes_are_found() {
         ("ttl = \"8h\"", "format = 'xml'"),
         ("ttl = \"8h\"", "attach.untill = { topic = 'y' }"),
         ("ttl = \"8h\"", "availability = 'y'"),
-        ("ttl = \"8h\"", "window = { start = '/s' }"),
+        ("ttl = \"8h\"", "window = { end = '/e' }"),
+        ("ringing =", "forget ="),
+        ("[signals]", "[[preset]]\nuse = 'yealink2mqt'\n[signals]"),
         ("subject = \"{ext}\"", "subject = { as = 'mac' }"),
     ] {
         let bad = good.replace(from, to);
@@ -191,9 +193,6 @@ fn schema_and_reader_know_the_same_keys() {
         let known: BTreeSet<&str> = properties().flat_map(Map::keys).map(String::as_str).collect();
         let any = objects.iter().any(|object| object.get("additionalProperties").is_some_and(Value::is_object));
         let asked: BTreeSet<&str> = keys.keys().map(String::as_str).filter(|key| *key != "*").collect();
-        // Filled in elsewhere.
-        let known: BTreeSet<&str> = known.into_iter().filter(|key| *key != "preset").collect();
-        let asked: BTreeSet<&str> = asked.into_iter().filter(|key| *key != "preset").collect();
         assert_eq!(asked, known, "[{table}]");
         assert_eq!(keys.contains_key("*"), any, "[{table}] has keys of the user's own");
         for (key, kind) in keys.iter().filter(|(key, _)| *key != "*") {
@@ -243,6 +242,16 @@ fn same_kind(key: &str, kind: &Kind, nodes: &[Value]) {
             assert_eq!(&choices, words, "{key}");
         }
     }
+}
+
+#[test]
+fn the_presets_are_those_that_there_are() {
+    // Their other keys are each preset's own.
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let names = schema.pointer("/properties/preset/items/properties/use/enum").unwrap().as_array().unwrap();
+    let names: BTreeSet<&str> = names.iter().filter_map(Value::as_str).collect();
+    let known = presence_bridge::config::presets::all();
+    assert_eq!(names, known.iter().map(|preset| preset.name).collect());
 }
 
 #[test]
