@@ -369,7 +369,13 @@ impl Config {
         root.finish();
         reader.allow(&allowed);
         if let Some(sources) = brokers.sections.as_deref().filter(|_| reader.is_clean()) {
-            let read = warnings::Read { plan: &plan, people: &listing, sources, topic_prefix: &brokers.prefix };
+            let read = warnings::Read {
+                plan: &plan,
+                presets: &presets,
+                people: &listing,
+                sources,
+                topic_prefix: &brokers.prefix,
+            };
             warnings::find(&root, &read);
         }
         drop(root);

@@ -8,6 +8,7 @@ mod presence;
 mod rules;
 mod shadow;
 
+use super::presets::UsedPreset;
 use super::problem::nearest;
 use super::reader::Section;
 use super::{PeopleSection, SourceSection};
@@ -41,6 +42,7 @@ pub const TOO_MANY_PEOPLE: &str = "too-many-people";
 /// What a configuration came to.
 pub(super) struct Read<'a> {
     pub(super) plan: &'a Plan,
+    pub(super) presets: &'a [UsedPreset],
     pub(super) people: &'a PeopleSection,
     pub(super) sources: &'a [SourceSection],
     pub(super) topic_prefix: &'a str,
@@ -70,5 +72,6 @@ pub(super) fn find(root: &Section<'_, '_>, read: &Read<'_>) {
     names::find(root, read);
     let sections = root.tables("rule");
     rules::find(&sections, read);
+    rules::presets(&root.tables("preset"), read);
     shadow::find(&sections, read);
 }

@@ -130,6 +130,9 @@ fn a_calendar_that_teams_may_show_by_itself() {
         NONE,
         "that is more than words"
     );
+    let preset = "[[preset]]\nuse = 'teams-for-linux-calendar'\nwho = 'alice'\n".to_owned();
+    assert_eq!(of_rules(&[preset]), ["calendar-in-teams preset 1.use"]);
+    assert_eq!(of_rules(&["[[preset]]\nuse = 'teams-for-linux'\nwho = 'alice'\n".to_owned()]), NONE);
     assert_eq!(of_rules(&[rule("topic = 'room/{id}/state'\nsignal = 'meeting'\non = 'on'")]), NONE);
 }
 

@@ -7,18 +7,32 @@ use crate::presence::{Presence, RuleId};
 
 pub(super) fn find(sections: &[Section<'_, '_>], read: &Read<'_>) {
     for (section, rule) in pairs(sections, read) {
-        let shows =
-            read.plan.signals.iter().find(|signal| signal.name == rule.signal).and_then(|signal| signal.presence);
+        let shows = shows(rule, read);
         if shows.is_some() && !has_an_end(section, rule) {
             no_ttl(section, rule);
         }
         if rule.is_edge() && rule.accept_retained {
             retained_edge(section);
         }
-        if matches!(shows, Some(Presence::InACall | Presence::InAConferenceCall)) && is_calendar(rule) {
-            calendar(section, shows);
+        if is_calendar(rule) {
+            calendar(section, "topic", shows);
         }
     }
+}
+
+/// Presets say of themselves that they take a calendar.
+pub(super) fn presets(sections: &[Section<'_, '_>], read: &Read<'_>) {
+    for (section, used) in sections.iter().zip(read.presets).filter(|(_, used)| used.calendar) {
+        let mut rules = used.rules.clone().filter_map(|id| read.plan.rules.get(RuleId(u32::try_from(id).ok()?)));
+        if let Some(rule) = rules.next() {
+            calendar(section, "use", shows(rule, read));
+        }
+    }
+}
+
+/// What a rule shows of whom it is on.
+fn shows(rule: &Rule, read: &Read<'_>) -> Option<Presence> {
+    read.plan.signals.iter().find(|signal| signal.name == rule.signal)?.presence
 }
 
 /// The tables of the file, each with the rule that was made of it. Rules that are not written out, as those of presets, are
@@ -69,16 +83,16 @@ fn is_calendar(rule: &Rule) -> bool {
     rule.window.is_some() || rule.pattern.as_str().to_ascii_lowercase().contains("calendar")
 }
 
-fn calendar(section: &Section<'_, '_>, shows: Option<Presence>) {
-    let shows = shows.map_or("", Presence::as_str);
+fn calendar(section: &Section<'_, '_>, key: &'static str, shows: Option<Presence>) {
+    let Some(shows @ (Presence::InACall | Presence::InAConferenceCall)) = shows else { return };
     let text = format!(
         "a calendar that Exchange has shows in Teams by itself, as \"In a meeting\": for such a one this rule only changes the words \
          to those of {shows}"
     );
     let hint = "leave it out for calendars in Exchange; for others (Google, CalDAV, rooms) it is right: allow = [\"calendar-in-teams\"] \
                 in [check]";
-    match section.text("topic") {
+    match section.text(key) {
         Some(at) => section.warn(CALENDAR_IN_TEAMS, &at, text, hint),
-        None => section.warn_at(CALENDAR_IN_TEAMS, None, "topic", text, hint),
+        None => section.warn_at(CALENDAR_IN_TEAMS, None, key, text, hint),
     }
 }
