@@ -227,7 +227,7 @@ impl Trace {
 
     /// Whom it is about, of the whole text that stands there.
     fn of(&mut self, rules: &Rules, rule: &Rule, found: Option<String>) {
-        self.key = found.as_deref().and_then(|found| Some(rule.normal.of(found.into())?.into_owned()));
+        self.key = found.as_deref().and_then(|found| Some(rule.normal.of(found)?.into_owned()));
         self.person = self.key.as_deref().and_then(|key| rules.resolve(key));
         self.subject = Some(Look { place: rule.written(&rule.subject), found: found.as_deref().map(cut) });
     }
