@@ -110,7 +110,6 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 impl Written {
     fn message(self) -> Result<Message, String> {
         let topic = self.topic.ok_or(r#"no "topic""#)?;
-        check_topic(&topic)?;
         let t = self.t.map(seconds).transpose()?;
         let payload = match (self.payload, self.payload_b64) {
             (Some(_), Some(_)) => return Err(r#""payload" and "payload_b64" exclude each other"#.to_owned()),

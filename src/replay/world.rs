@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::heard::{self, Heard, bare, refused};
-use super::line::Message;
+use super::line::{Message, check_topic};
 use super::tell::{Effect, Event, What};
 use crate::presence::rule::trace::{self, Trace};
 use crate::presence::{
@@ -22,6 +22,8 @@ const BEFORE: Duration = Duration::from_secs(60);
 const FADES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(600)];
 /// A person's instants at which something may be seen to change; more are not kept.
 const MOST_LATER: usize = 4096;
+/// So much of a topic that is none is told, characters.
+const LONGEST_BAD_TOPIC: usize = 200;
 /// The core wants to be woken at an instant so often at most; then time goes on.
 const MOST_SPINS: usize = 10_000;
 
@@ -88,6 +90,11 @@ impl World {
 
     /// A message comes now. Says what each rule made of it.
     pub fn publish(&mut self, message: &Message, tell: Tell<'_>) -> Vec<Heard> {
+        if check_topic(&message.topic).is_err() {
+            let topic = message.topic.chars().take(LONGEST_BAD_TOPIC).collect();
+            tell(&self.none(Effect { topic, ..bare(message) }, Reason::BadTopic)); // no broker delivers it
+            return Vec::new();
+        }
         let source = message.source.unwrap_or_else(|| self.source_of(&message.topic));
         let traces = self.plan.rules.trace(source, &message.topic, &message.payload);
         let publish = Publish {
@@ -100,8 +107,7 @@ impl World {
         let t = self.t();
         if traces.is_empty() {
             let reason = steps.first().and_then(|step| step.result.err()).unwrap_or(Reason::NoRule);
-            let effect = Effect { effect: refused(reason), reason: Some(reason.as_str()), ..bare(message) };
-            tell(&Event { t, what: What::Effect(Arc::new(effect)) });
+            tell(&self.none(bare(message), reason));
         }
         let mut touched = Vec::new();
         let mut all = Vec::new();
@@ -129,6 +135,12 @@ impl World {
             self.look(id, tell);
         }
         all
+    }
+
+    /// No rule took it.
+    fn none(&self, effect: Effect, reason: Reason) -> Event {
+        let effect = Effect { effect: refused(reason), reason: Some(reason.as_str()), ..effect };
+        Event { t: self.t(), what: What::Effect(Arc::new(effect)) }
     }
 
     /// Where a recording does not say which broker it was: one that a rule for the topic listens to.
