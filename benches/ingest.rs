@@ -1,9 +1,12 @@
 //! What hearing costs: processor time of this process for 100,000 messages, beside a bare client in the same run.
 //!
 //! One mosquitto on loopback, and a publisher in a process of its own, so that neither counts. 500 phones say what they said
-//! before in 95 % of the messages. Five listeners take the same stream in turn, so that what one costs more than the one
+//! before in 95 % of the messages. Six listeners take the same stream in turn, so that what one costs more than the one
 //! before it is visible: a bare rumqttc client; one that acknowledges message by message; our adapter; the adapter and the
-//! core; the whole bridge, which also counts, decides, publishes people's states and asks (an absent) Graph.
+//! core; the whole bridge, which also counts, decides, publishes people's states and asks (an absent) Graph; and the whole
+//! bridge with its journal, in the directory for temporary files or in `BENCH_DIR`.
+//!
+//! At QoS 1 the flood shows the rate too: there the disk bounds it, by how many messages the broker lets be unacknowledged.
 //!
 //! `cargo bench --bench ingest`; for a profiler, one listener in a flood: `-- bridge 1` (its name in the table, and the
 //! QoS; a third word puts everything into one thread).
@@ -23,7 +26,8 @@ use presence_bridge::bridge::{self, Bridge, Parts, Source};
 use presence_bridge::clock::Clock;
 use presence_bridge::config::{BrokerAddress, Config};
 use presence_bridge::mqtt::{self, Address, Event, Handle, Session};
-use presence_bridge::presence::{Core, OnStop, Publish, SourceId};
+use presence_bridge::presence::{Core, Mono, OnStop, Publish, SourceId};
+use presence_bridge::store;
 use presence_bridge::telemetry::Telemetry;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet};
@@ -55,18 +59,27 @@ fn main() {
     println!("{MESSAGES} messages over {PHONES} topics; ms of processor time per 100,000 heard, and in brackets");
     println!("how often, per 100 messages, one of the threads went to sleep");
     println!(
-        "{:>7} {:>5} {:>10} {:>10} {:>10} {:>10} {:>10}  bridge/bare",
-        "pace", "QoS", "bare", "by-hand", "adapter", "core", "bridge"
+        "{:>7} {:>5} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}  bridge/bare  journal/bare",
+        "pace", "QoS", "bare", "by-hand", "adapter", "core", "bridge", "journal"
     );
     for (pace, rate) in [("even", EVEN), ("flood", FLOOD)] {
         for at_least_once in [false, true] {
             for _ in 0..ROUNDS {
                 let found = LISTENERS.map(|(_, listener)| measure(listener, broker.port, at_least_once, rate, false));
-                let [bare, by_hand, adapter, core, whole] = found.each_ref().map(Cost::to_string);
-                let (qos, ratio) = (u8::from(at_least_once), found[4].processor / found[0].processor);
+                let [bare, by_hand, adapter, core, whole, journal] = found.each_ref().map(Cost::to_string);
+                let (qos, ratio) = (u8::from(at_least_once), |at: usize| found[at].processor / found[0].processor);
                 println!(
-                    "{pace:>7} {qos:>5} {bare:>10} {by_hand:>10} {adapter:>10} {core:>10} {whole:>10}  {ratio:.2}"
+                    "{pace:>7} {qos:>5} {bare:>10} {by_hand:>10} {adapter:>10} {core:>10} {whole:>10} {journal:>10}  {:.2}  {:.2}",
+                    ratio(4),
+                    ratio(5)
                 );
+                if rate == FLOOD && at_least_once {
+                    let [bare, _, _, _, whole, journal] = found.each_ref().map(|cost| cost.rate);
+                    let ratio = journal / bare;
+                    println!(
+                        "        a second: bare {bare:.0}, bridge {whole:.0}, journal {journal:.0} ({ratio:.2} of bare)"
+                    );
+                }
             }
         }
     }
@@ -80,14 +93,17 @@ enum Listener {
     Adapter,
     Core,
     Bridge,
+    /// With its journal.
+    Journal,
 }
 
-const LISTENERS: [(&str, Listener); 5] = [
+const LISTENERS: [(&str, Listener); 6] = [
     ("bare", Listener::Bare),
     ("by-hand", Listener::ByHand),
     ("adapter", Listener::Adapter),
     ("core", Listener::Core),
     ("bridge", Listener::Bridge),
+    ("journal", Listener::Journal),
 ];
 
 /// Counts what it hears.
@@ -102,6 +118,8 @@ struct Cost {
     processor: f64,
     /// For 100 messages.
     sleeps: f64,
+    /// Messages a second, from the first to the last.
+    rate: f64,
 }
 
 impl std::fmt::Display for Cost {
@@ -137,10 +155,15 @@ async fn published(name: &str, count: &Count, port: u16, at_least_once: bool, ra
     let mut publisher =
         Command::new(std::env::current_exe().unwrap()).args(arguments).stdin(Stdio::null()).spawn().unwrap();
     let (mut last, mut idle) = (0, 0);
+    let (clock, mut first, mut latest) = (Clock::live(), None, Mono::ZERO);
     while publisher.try_wait().unwrap().is_none() || (count.heard() < MESSAGES && idle < 300) {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let now = count.heard();
         idle = if now == last { idle + 1 } else { 0 };
+        if now != last {
+            latest = clock.real();
+            first.get_or_insert((latest, now));
+        }
         last = now;
     }
     let (spent, slept) = (processor() - before, sleeps() - slept);
@@ -148,8 +171,10 @@ async fn published(name: &str, count: &Count, port: u16, at_least_once: bool, ra
     if heard != MESSAGES {
         println!("        {name}: heard {heard} of {MESSAGES}");
     }
+    let (began, before) = first.unwrap_or_default();
+    let rate = (heard - before) as f64 / latest.since(began).as_secs_f64().max(0.001);
     let heard = heard as f64;
-    Cost { processor: spent.as_secs_f64() * 1e3 * 1e5 / heard, sleeps: slept as f64 * 100.0 / heard }
+    Cost { processor: spent.as_secs_f64() * 1e3 * 1e5 / heard, sleeps: slept as f64 * 100.0 / heard, rate }
 }
 
 /// Of all threads of this process.
@@ -194,7 +219,8 @@ async fn start(listener: Listener, port: u16) -> (Count, Work) {
     let work = match listener {
         Listener::Bare | Listener::ByHand => bare(port, listener == Listener::ByHand, Arc::clone(&heard)).await,
         Listener::Adapter | Listener::Core => ours(listener, port, Arc::clone(&heard)).await,
-        Listener::Bridge => return whole(port).await,
+        Listener::Bridge => return whole(port, false).await,
+        Listener::Journal => return whole(port, true).await,
     };
     (Count::Own(heard), work)
 }
@@ -253,9 +279,13 @@ fn hear(core: &mut Option<Core>, clock: &Clock, event: Event, handle: &Handle, h
 }
 
 /// All of it, calling nobody.
-async fn whole(port: u16) -> (Count, Work) {
+async fn whole(port: u16, journal: bool) -> (Count, Work) {
     let (config, clock) = (configuration(port), Clock::live());
     let telemetry = Telemetry::new(clock.clone());
+    #[allow(clippy::disallowed_methods, reason = "a bench has no configuration")]
+    let disk = std::env::var_os("BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let dir = tempfile::tempdir_in(disk).unwrap();
+    let journal = if journal { store::open(dir.path(), &telemetry).unwrap() } else { (None, None) };
     let mqtt = mqtt::start(adapter(&config), clock.clone(), telemetry.clone()).unwrap();
     let (name, address, instance) = ("mqtt".to_owned(), "bench".to_owned(), "bench".to_owned());
     let source = Source { name, address, instance, own_topics: true, mqtt };
@@ -267,13 +297,17 @@ async fn whole(port: u16) -> (Count, Work) {
         topic_prefix: config.topic_prefix,
         sources: vec![source],
         state: None,
-        journal: (None, None),
+        journal,
         home_assistant: None,
         graph: None,
         reload: None,
         questions,
     });
-    (Count::Told(telemetry), Box::pin(bridge.run(std::future::pending::<OnStop>())))
+    let run = async move {
+        bridge.run(std::future::pending::<OnStop>()).await;
+        drop(dir);
+    };
+    (Count::Told(telemetry), Box::pin(run))
 }
 
 fn adapter(config: &Config) -> mqtt::Config {

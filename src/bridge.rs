@@ -179,10 +179,16 @@ impl Bridge {
                 policy = &mut stop => break policy,
                 written = self.journal.written() => self.journal_written(written),
                 (place, event) = links::next(&mut self.events, turn), if room => match event {
-                    Some(event) => self.heard(place, event),
+                    Some(event) => {
+                        self.notice_sleep(deadline);
+                        self.heard(place, event);
+                    }
                     None => break OnStop::Leave, // the adapter ended: only a stop does that
                 },
-                Some(done) = self.calls.join_next() => self.done(done),
+                Some(done) = self.calls.join_next() => {
+                    self.notice_sleep(deadline);
+                    self.done(done);
+                }
                 Some(read) = self.reads.join_next() => self.was_read(read),
                 Some(news) = self.news.recv() => self.learn(news),
                 Some(asked) = self.questions.next() => self.answer(asked),
@@ -190,6 +196,7 @@ impl Bridge {
                 () = self.duty.due() => self.do_duty(),
                 (place, permit) = links::permit(&self.links, turn), if publish => self.publish(place, permit),
                 () = self.timer.until(deadline) => {
+                    self.notice_sleep(deadline);
                     let now = self.clock.now();
                     self.core.handle_timeout(now);
                     self.perform(); // what has changed is told first

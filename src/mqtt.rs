@@ -280,6 +280,7 @@ pub struct Change {
 enum Command {
     Ack(AckToken),
     Change(Box<Change>),
+    Slept,
     Stop(Option<Message>),
 }
 
@@ -357,6 +358,11 @@ impl Handle {
     /// Goes on with what has changed in the configuration.
     pub fn change(&self, change: Change) {
         drop(self.commands.send(Command::Change(Box::new(change)))); // the task is gone: so is the connection
+    }
+
+    /// The machine slept. A connection that may be dead on the other side is left for a new one at once.
+    pub fn slept(&self) {
+        drop(self.commands.send(Command::Slept)); // the task is gone: so is the connection
     }
 
     /// Turns that the task has taken so far: it takes one a second at least, connected or not, unless it hangs.

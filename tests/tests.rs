@@ -23,6 +23,7 @@
 //! * `brokers`: what each broker really answers to what we rely on, and our own configuration of mosquitto.
 //! * `own_topics`, `sources`: what the bridge says and takes on its own topics; several brokers, and broken ones.
 //! * `network`: the way to the broker, broken in every way; what a colleague sees of it.
+//! * `crash`: the real program, killed at random instants under load.
 //! * `store`: the journal, every byte of it, and what a restart goes on from.
 //! * `graph`: the adapter against the sandbox over sockets.
 //! * `admin`: what a running bridge says of itself: probes, metrics, `status`.
@@ -54,6 +55,8 @@ mod configuration;
 #[cfg(feature = "sandbox")]
 mod corpus;
 mod counting;
+#[cfg(feature = "sandbox")]
+mod crash;
 #[cfg(feature = "sandbox")]
 mod deploy;
 #[cfg(feature = "sandbox")]

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::publish::{Deletions, Topic};
 use super::{Bridge, words};
 use crate::mqtt;
-use crate::presence::{self, Mono, Now, SourceId, Timestamp};
+use crate::presence::{self, Deadline, Mono, Now, SourceId, Timestamp};
 
 /// One broker, as the loop is given it.
 pub struct Source {
@@ -23,6 +24,9 @@ pub struct Source {
     /// The adapter.
     pub mqtt: (mqtt::Handle, mqtt::Events),
 }
+
+/// Nothing keeps the loop from a deadline for so long but sleep.
+const SLEPT: Duration = Duration::from_secs(5);
 
 /// What is known of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +119,10 @@ impl Bridge {
         let (state, since) = match event {
             presence::Link::Down => (State::Down, now.wall),
             presence::Link::Up { .. } | presence::Link::Replayed => (State::Up, now.wall),
-            presence::Link::Deaf { since } => (State::Deaf, words::wall_of(since, now)),
+            presence::Link::Slept { .. } if link.state == State::Down => (State::Down, link.since),
+            presence::Link::Deaf { since } | presence::Link::Slept { since } => {
+                (State::Deaf, words::wall_of(since, now))
+            }
         };
         if state == State::Down {
             // Whether what was said last has arrived is not known.
@@ -136,6 +143,23 @@ impl Bridge {
         }
         if changed {
             self.mark(Topic::Status);
+        }
+    }
+
+    /// Whether the loop should have been awake long ago: the machine slept, or the process was stopped. What devices said
+    /// meanwhile is not known, and the connections may be dead without knowing it: a gap as any other, told before anything
+    /// is decided by what was known before.
+    pub(super) fn notice_sleep(&mut self, deadline: Deadline) {
+        let now = self.clock.now();
+        if now.mono.since(deadline.mono) < SLEPT * self.clock.speed() {
+            return;
+        }
+        tracing::info!("The machine slept; connecting anew.");
+        for place in 0..self.links.len() {
+            let Some(link) = self.links.get(place) else { continue };
+            link.handle.slept();
+            let since = link.heard;
+            self.linked(place, presence::Link::Slept { since }, now);
         }
     }
 

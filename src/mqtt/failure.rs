@@ -14,6 +14,8 @@ pub(super) enum Cause {
     TakenOver,
     /// Another client uses our id: its canary came to us.
     Twin,
+    /// The machine slept: whether the other side still knows of the connection shows only when it is too late.
+    Slept,
     /// End of stream, or a reset.
     PeerClosed,
     /// The same, in the place of an answer to a subscription.
@@ -55,6 +57,7 @@ impl Cause {
             Cause::LoginRefused => "login_refused",
             Cause::TakenOver => "told_taken_over",
             Cause::Twin => "twin",
+            Cause::Slept => "slept",
             Cause::PeerClosed => "peer_closed",
             Cause::ClosedAtSubscribe => "closed_at_subscribe",
             Cause::Unsupported => "unsupported_protocol",

@@ -210,7 +210,14 @@ impl LinkTask {
     ) -> Next {
         let mut polled = match self.serve(ear, commands, outbox, alarm).await {
             Some(Ok(polled)) => polled,
-            Some(Err(failure)) if !self.stopping => return Next::Wait(self.lost(&failure, ear)),
+            Some(Err(failure)) if !self.stopping => {
+                let wait = self.lost(&failure, ear);
+                if failure.cause == Cause::Slept {
+                    self.renew(ear); // the old one still has its connection
+                    return Next::Wait(Duration::ZERO); // that is no fault of anybody's
+                }
+                return Next::Wait(wait);
+            }
             Some(Err(_)) | None => return Next::End,
         };
         let mut read = false;
@@ -269,6 +276,11 @@ impl LinkTask {
                 command = commands.recv(), if free => match command? {
                     Command::Ack(token) => self.acknowledge(token),
                     Command::Change(change) => self.change(*change),
+                    Command::Slept if self.connected.is_none() => {}
+                    Command::Slept => {
+                        let text = "the machine slept, and the broker may have given us up".to_owned();
+                        return Some(Err(Failure { cause: Cause::Slept, text }));
+                    }
                     Command::Stop(_) if self.connected.is_none() => return None,
                     Command::Stop(farewell) => {
                         // What was handed over before the stop is said before the farewell.
@@ -338,7 +350,7 @@ impl LinkTask {
                 () = &mut rest => return true,
                 _ = turn.tick() => self.turn(),
                 command = commands.recv() => match command {
-                    Some(Command::Ack(_)) => {} // of a connection that is gone
+                    Some(Command::Ack(_) | Command::Slept) => {} // of a connection that is gone
                     Some(Command::Change(change)) => self.change(*change),
                     Some(Command::Stop(_)) | None => return false,
                 },

@@ -58,6 +58,12 @@ pub enum Link {
         /// The last proof of hearing.
         since: Mono,
     },
+    /// The machine slept: as deaf, whatever the link was; and as after a restart, nobody is set anew from what was known
+    /// before until the broker has come back, for a moment at most.
+    Slept {
+        /// The last proof of hearing.
+        since: Mono,
+    },
 }
 
 /// How a call to Graph ended, as far as one can know.

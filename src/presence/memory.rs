@@ -23,7 +23,7 @@ use super::plan::RuleId;
 use super::quick::Keyed;
 use super::snapshot::{SavedTopic, Tag};
 
-/// As many topics as are remembered at least; an entry takes some 50 bytes.
+/// As many topics as are remembered at least; an entry takes some 70 bytes.
 const MOST: usize = 200_000;
 
 /// As many for each person, where that is more.
@@ -73,8 +73,8 @@ struct Heard {
     at: Mono,
     renewal: Option<Renewal>,
     source: SourceId,
-    /// So many milliseconds of renewals no journal holds yet.
-    late: u32,
+    /// The end of the lease that a journal holds, at the latest; [`Mono::ZERO`] where that is not known.
+    written: Mono,
     /// Partitions of the people whom it reached, a bit each.
     partitions: u64,
     /// Who that is.
@@ -82,13 +82,15 @@ struct Heard {
 }
 
 impl Heard {
-    /// Said again, of something that lasts `ttl`: whether it is time that a journal learns of it. A tenth of the lease late
-    /// is soon enough: else every repeat would cost a write.
+    /// Said again, of something that lasts `ttl`, or of nothing ([`Duration::MAX`]): whether a journal has to learn of it now.
+    /// An end that a tenth of the lease is missing from is near enough: else every repeat would cost a write.
     fn hear_again(&mut self, now: Mono, ttl: Duration) -> bool {
-        let late = Duration::from_millis(self.late.into()) + now.since(self.at);
-        let due = late >= ttl / LATE;
-        self.late = if due { 0 } else { u32::try_from(late.as_millis()).unwrap_or(u32::MAX) };
         self.at = now;
+        let end = now + ttl;
+        let due = ttl != Duration::MAX && (end < self.written || end.since(self.written) >= ttl / LATE);
+        if due {
+            self.written = end;
+        }
         due
     }
 
@@ -179,14 +181,11 @@ impl Memory {
         (partitions, about, ttl): (u64, Tag, Duration),
     ) -> bool {
         let digest = digest(payload);
-        let fresh = Heard { digest, at: now, renewal, source, late: 0, partitions, about };
-        let Some(heard) = self.topics.get_mut(&key) else {
-            self.topics.insert(key, fresh);
-            return true;
-        };
-        let same = heard.digest == digest && heard.partitions == partitions;
-        let due = heard.hear_again(now, ttl) || !same;
-        *heard = Heard { late: if due { 0 } else { heard.late }, ..fresh };
+        let mut fresh = Heard { digest, at: now, renewal, source, written: Mono::ZERO, partitions, about };
+        let known = self.topics.get(&key).filter(|known| known.digest == digest && known.partitions == partitions);
+        fresh.written = known.map_or(Mono::ZERO, |known| known.written);
+        let due = known.is_none() | fresh.hear_again(now, ttl);
+        self.topics.insert(key, fresh);
         due
     }
 
@@ -203,7 +202,7 @@ impl Memory {
 
     pub(super) fn restore(&mut self, people: usize, topics: impl Iterator<Item = SavedTopic>) {
         for SavedTopic { source, topic, payload, at, partitions, about } in topics.take(room(people)) {
-            let heard = Heard { digest: payload, at, renewal: None, source, late: 0, partitions, about };
+            let heard = Heard { digest: payload, at, renewal: None, source, written: Mono::ZERO, partitions, about };
             self.topics.entry(TopicKey::of(source, topic)).or_insert(heard);
         }
     }

@@ -144,3 +144,31 @@ async fn fault_19_of_a_lost_session_people_keep_what_they_had_until_they_are_sai
     office.kept_in_call(1);
     bridge.stop().await;
 }
+
+/// The machine sleeps in a call, broker and all, longer than a presence lasts; the call ends meanwhile. On waking the bridge does
+/// not say of anybody what it knew before, until it has heard what is true now. Both processes are stopped: time goes on, and
+/// they do not.
+///
+/// Red: `notice_sleep` returns at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_57_after_a_sleep_nobody_is_set_from_what_was_known_before_it() {
+    let Some(broker) = Mosquitto::start("fault_57 sleep", "").await else { return };
+    let office = Office::new(2, 20).await;
+    let program = office.program(&plain(broker.port), "", &[]).await;
+    publish(broker.port, "phone/1", "INUSE", &[]);
+    office.see(1, CALL).await;
+    broker.signal("STOP");
+    program.signal("STOP");
+    let port = broker.port;
+    let hang_up = std::thread::spawn(move || publish(port, "phone/1", "NOT_INUSE", &["-r"]));
+    office.pass(Duration::from_secs(6 * 60)).await;
+    office.see(1, NOBODY).await; // it ran out
+    program.signal("CONT");
+    office.pass(Duration::from_secs(4)).await;
+    broker.signal("CONT");
+    hang_up.join().unwrap();
+    publish(broker.port, "phone/2", "INUSE", &["-r"]);
+    office.see(2, CALL).await;
+    assert_eq!(office.story(1), [NOBODY, CALL, NOBODY]);
+    assert!(program.log().contains("The machine slept"), "{}", program.log());
+}

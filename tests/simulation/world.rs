@@ -7,6 +7,7 @@
 mod broker;
 mod faults;
 mod graph;
+mod journal;
 mod judge;
 mod office;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_bridge::presence::{
-    Core, Deadline, Link, Mono, Now, OnStop, Outcome, PersonId, SourceId, Ticket, Timestamp,
+    Core, Deadline, Folded, Link, Mono, Now, OnStop, Outcome, PersonId, SourceId, Ticket, Timestamp,
 };
 use presence_bridge::sandbox::tenant::{Settings, Tenant};
 
@@ -122,6 +123,8 @@ pub struct World {
     boot: i64,
     office: Office,
     core: Core,
+    /// What a journal would hold.
+    journal: Folded,
     tenant: Tenant,
     oracle: Oracle,
     people: Vec<Person>,
@@ -177,6 +180,7 @@ impl World {
             boot,
             office,
             core,
+            journal: Folded::default(),
             tenant: Tenant::new(Settings::for_users((0..people).map(object_id))),
             oracle: Oracle::default(),
             people: (0..people).map(|_| Person::new()).collect(),
@@ -209,6 +213,7 @@ impl World {
             keep_trace: false,
         };
         world.find_ids();
+        world.begin_journal();
         world.core.handle_link(now, SourceId(0), Link::Up { session_present: false, expiry: Duration::ZERO });
         world.oracle.hearing(START, Hearing::Up { session: None });
         for person in 0..people {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_bridge::presence::{Core, Held, Link, Mono, Now, Outcome, Policy, Presence, Restart, Timestamp};
+use presence_bridge::presence::{
+    Core, Held, Link, Mono, Now, Outcome, Partition, Policy, Presence, Reason, Restart, Timestamp,
+};
 
 use super::{CALL, DOOR, DOWN, NOBODY, PHONE, UP, in_seconds};
 use crate::support::plan::desks;
@@ -275,4 +277,26 @@ fn what_may_land_after_a_clean_stop_is_written_over_by_the_next_process() {
     rig.link(Link::Replayed);
     rig.drive(60);
     rig.sees("alice", NOBODY);
+}
+
+/// One partition goes to another replica: its people, and what their topics said last; nobody else.
+#[test]
+fn a_partition_that_is_handed_over_goes_on_where_it_was_and_takes_nobody_along() {
+    let mut rig = Rig::new();
+    for (topic, payload) in [("pbx/devstate/PJSIP/1001", "INUSE"), ("pbx/devstate/PJSIP/1002", "INUSE")] {
+        rig.publish(topic, payload).unwrap();
+    }
+    rig.drive(10);
+    let snapshot = rig.core.snapshot(rig.now);
+    let [alice, bob] = [0, 1].map(|n| Partition::of(snapshot.people[n].tenant, snapshot.people[n].object_id));
+    assert_ne!(alice, bob);
+    let part = snapshot.part(alice);
+    let part = serde_json::from_str(&serde_json::to_string(&part).unwrap()).unwrap();
+    let mut other = Rig::new();
+    other.core.take_over(rig.now, part, Restart { same_boot: true, clean: true });
+    other.sees_wanted("alice", Some(Presence::InACall));
+    other.sees_wanted("bob", None);
+    // It remembers her phone: a replay of what it said is none to revive anything, for bob it is new.
+    assert_eq!(other.replay("pbx/devstate/PJSIP/1001", "INUSE"), Err(Reason::Replay));
+    assert_eq!(other.replay("pbx/devstate/PJSIP/1002", "INUSE"), Ok(()));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::action::{Link, SourceId};
 use super::super::board::Gap;
 use super::super::now::{Mono, Now};
+use super::restart::AWAITED;
 use super::{Core, id_of, source_id};
 
 /// A replay is taken to be through after this, if nobody says so earlier.
@@ -69,6 +70,10 @@ impl Core {
         match link {
             Link::Down => state.gap = state.gap.or(Some(begins(bridged.unwrap_or(now.mono)))),
             Link::Deaf { since } => state.gap = state.gap.or(Some(begins(bridged.unwrap_or(since).min(since)))),
+            Link::Slept { since } => {
+                state.gap = state.gap.or(Some(begins(bridged.unwrap_or(since).min(since))));
+                state.awaited_until = Some(now.mono + AWAITED);
+            }
             Link::Up { session_present, expiry } => {
                 state.awaited_until = None;
                 if let Some(gap) = state.gap {

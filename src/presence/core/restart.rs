@@ -12,7 +12,7 @@ use super::super::snapshot::{Restart, SavedPerson, SavedShare, SavedTopic, Snaps
 use super::{Core, Person, id_of, index, source_id};
 
 /// Brokers are awaited so long before anybody is set from what was known before the restart.
-const AWAITED: Duration = Duration::from_secs(10);
+pub(super) const AWAITED: Duration = Duration::from_secs(10);
 
 /// How instants of the old process read on the clocks of this one.
 struct Shift {

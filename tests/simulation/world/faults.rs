@@ -326,6 +326,7 @@ impl World {
     }
 
     fn be_dead(&mut self, snapshot: &str, machine_too: bool, clean: bool) {
+        self.compare_journal();
         let saved = self.at();
         if self.hears() {
             self.lose(self.mono);
@@ -341,6 +342,7 @@ impl World {
             self.boot_again(saved, away);
         }
         self.core = Core::restore(self.now(), Arc::new(self.office.plan()), snapshot, restart);
+        self.begin_journal();
         self.find_ids();
         self.events.retain(|_, event| !matches!(event, Event::Answer(..)));
         let (now, certain) = (self.mono, clean && !machine_too);

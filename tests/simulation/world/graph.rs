@@ -90,6 +90,7 @@ impl World {
             self.may_start(person, not_after);
             self.call(ticket, person, write);
         }
+        self.write();
     }
 
     fn call(&mut self, ticket: Ticket, person: usize, write: Write) {

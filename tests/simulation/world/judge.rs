@@ -10,6 +10,7 @@
 //! * (h) Under overload the oldest change is served within a bound.
 //! * (i) Who is not listed is never set.
 //! * (o) The core wants what the oracle wants.
+//! * (j) What a journal holds at a death is what the core knows (`journal`).
 
 use presence_bridge::presence::{OnStop, Ticket};
 
