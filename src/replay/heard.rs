@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::line::Message;
 use super::tell::{Effect, excerpt};
 use crate::presence::rule::trace::{List, Outcome, Told, Trace};
-use crate::presence::rule::{Fact, Turn};
-use crate::presence::{Applied, Level, Plan, Reason, Say, Timestamp, View};
+use crate::presence::rule::{Fact, Missing, Rule, Turn};
+use crate::presence::{Applied, Level, PersonPlan, Plan, Reason, Say, Timestamp, View};
 
 /// So much of a payload is shown, characters.
 const SHOWN: usize = 60;
@@ -27,6 +27,18 @@ pub(super) fn bare(message: &Message) -> Effect {
         topic: message.topic.clone(),
         payload: excerpt(&String::from_utf8_lossy(start), SHOWN),
         ..Effect::default()
+    }
+}
+
+/// What a rule makes of somebody whom a list no longer names.
+pub(super) fn absent(rule: &Rule, who: &PersonPlan, message: &Message) -> Effect {
+    Effect {
+        rule: Some(rule.name.to_string()),
+        user: Some(Arc::from(&*who.label)),
+        signal: Some(rule.signal.to_string()),
+        effect: if rule.absent == Missing::Unknown { "unknown" } else { "off" },
+        reason: Some("absent"),
+        ..bare(message)
     }
 }
 

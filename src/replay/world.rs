@@ -111,6 +111,7 @@ impl World {
         }
         let mut touched = Vec::new();
         let mut all = Vec::new();
+        let absent = steps.get(traces.len()..).unwrap_or_default();
         for (place, trace) in traces.into_iter().enumerate() {
             let mut effect = heard::effect(&trace, &self.plan, message, self.now.wall);
             // What is retained is of unknown age, and the core may give it less.
@@ -126,6 +127,13 @@ impl World {
         heard::set_aside(&mut all);
         for heard in all.iter().filter(|heard| !heard::in_passing(heard, &all)) {
             tell(&Event { t, what: What::Effect(Arc::clone(&heard.effect)) });
+        }
+        for step in absent {
+            if let (Some(rule), Some(id)) = (step.rule.and_then(|rule| self.plan.rules.get(rule)), step.person) {
+                let effect = heard::absent(rule, self.core.person(id), message);
+                tell(&Event { t, what: What::Effect(Arc::new(effect)) });
+                touched.push((id, Duration::ZERO));
+            }
         }
         self.perform(tell);
         for (id, delay) in touched {

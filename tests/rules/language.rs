@@ -393,12 +393,12 @@ fn who_is_no_longer_in_a_list_is_off_and_so_is_a_call_of_his_that_is_not() {
     assert_eq!(rig.publish("room/1", r#"{"in":"#), Err(Reason::BadJson));
     rig.publish("room/1", r#"{"in":["alice"]}"#).unwrap();
     rig.sees_wanted("bob", CALL); // he went to the other room
-    rig.publish("room/2", r#"{"in":[]}"#).unwrap();
+    assert_eq!(rig.publish("room/2", r#"{"in":[]}"#), Err(Reason::EmptyList), "the list itself is about nobody");
     rig.sees_wanted("bob", None);
     rig.sees_wanted("alice", CALL);
     assert_eq!(rig.replay("room/1", r#"{"in":["alice"]}"#), Err(Reason::Replay));
     rig.sees_wanted("alice", CALL);
-    rig.publish("room/1", r#"{"in":[]}"#).unwrap();
+    assert_eq!(rig.publish("room/1", r#"{"in":[]}"#), Err(Reason::EmptyList));
     rig.sees_wanted("alice", None);
     assert_eq!(rig.replay("room/1", r#"{"in":[]}"#), Err(Reason::EmptyList));
     rig.sees_wanted("alice", None);
@@ -427,7 +427,7 @@ fn a_list_of_bookings_is_a_calendar_for_each_of_those_it_names() {
     rig.publish("desk", &list(&[booking("bob", "00:10", "23:40")])).unwrap();
     rig.sees_wanted("alice", None);
     rig.sees_wanted("bob", CALL);
-    rig.publish("desk", &list(&[])).unwrap();
+    assert_eq!(rig.publish("desk", &list(&[])), Err(Reason::EmptyList));
     rig.sees_wanted("bob", None);
 }
 

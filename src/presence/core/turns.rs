@@ -299,7 +299,8 @@ impl Core {
         for id in lists {
             let Some((list, say)) = plan.rules.list(id, topic) else { continue };
             let Some(rule) = plan.rules.get(id) else { continue };
-            for (person, &slot) in self.slots.clone().iter().enumerate() {
+            for person in 0..self.slots.len() {
+                let slot = self.slots[person];
                 let here = |device: &str| {
                     named.iter().any(|(rule, who, name)| (*rule, *who) == (id, person) && within(device, name))
                 };
@@ -328,7 +329,6 @@ impl Core {
                         more: More::default(),
                     };
                     let step = self.take(message, id, effect).0;
-                    self.steps.retain(|step| step.rule != Some(id) || step.result != Err(Reason::EmptyList)); // not for nobody
                     self.steps.push(step);
                     any = true;
                 }
