@@ -36,7 +36,7 @@ pub(super) const DOTS_IN_NAMES: &str = "dots-in-names";
 pub(super) const NO_TTL: &str = "no-ttl";
 pub(super) const RETAINED_EDGE: &str = "retained-edge";
 pub(super) const SHADOWED_RULE: &str = "shadowed-rule";
-/// It depends on what people do, so `check` looks for it, see [`crate::config::Config::allows`].
+/// It depends on what people do, so `check` looks for it, see `Config::allowed`.
 pub const TOO_MANY_PEOPLE: &str = "too-many-people";
 
 /// What a configuration came to.

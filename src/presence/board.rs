@@ -440,6 +440,11 @@ impl Board {
         self.shares.iter().any(|share| share.is(origin) && share.blind_until == SUSPENDED && !share.is_over(now))
     }
 
+    /// Whether deafness has set an end to a share.
+    pub(super) fn is_blinded(&self, origin: Origin) -> bool {
+        self.shares.iter().any(|share| share.is(origin) && share.blind_until != Mono::MAX)
+    }
+
     /// A replay equal to what was last heard: no renewal, no revival, but proof that the broker still says so. Returns
     /// whether that lifts an end that deafness had set.
     pub(super) fn confirm(&mut self, now: Now, origin: Origin, memory: &mut Memory) -> bool {

@@ -177,11 +177,15 @@ impl Core {
             effect.ttl = effect.ttl.saturating_sub(now.mono.since(gap));
             plain = false;
         }
+        let blinded = board.is_blinded(origin);
         let applied = board.apply(now, origin, rule, &effect, self.plan.policy.grace, &mut self.memory);
         step.result = applied.as_ref().map(|(applied, _)| *applied).map_err(|reason| *reason);
         self.shortest = self.shortest.min(effect.ttl);
         let share = applied.ok().and_then(|(_, share)| share).filter(|_| plain);
         let ttl = share.and_then(|share| share.let_renew(now, key));
+        if blinded {
+            self.unsaved.person(id); // an end that deafness had set is lifted
+        }
         if step.result == Ok(Applied::Changed) {
             self.people[index(id)].stirred = now.mono;
             self.unsaved.person(id);

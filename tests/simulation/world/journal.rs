@@ -96,6 +96,9 @@ fn is_alike(share: &Value, written: &Value, now: Now) -> bool {
         if over(&share_of[key]) && over(&written_of[key]) {
             return true; // when it ended bears on nothing
         }
+        // Beside an end by the wall clock, the other is but the longest that any share may last.
+        let known = share_of[key]["wall"].as_i64().is_some_and(|wall| wall != i64::MAX);
+        let late = if known { late.max(3 * 24 * 3_600_000) } else { late };
         let (is, was) = (share_of[key]["mono"].as_u64(), written_of[key]["mono"].as_u64());
         was.zip(is).is_some_and(|(was, is)| was.saturating_add(late) >= is && was <= is)
             && share_of[key]["wall"] == written_of[key]["wall"]
