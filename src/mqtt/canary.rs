@@ -164,8 +164,9 @@ impl Canary {
     pub(super) fn heard(&mut self, now: Mono, payload: &[u8]) -> Vec<Act> {
         let Some((id, nonce, serial)) = read(payload) else { return Vec::new() };
         if id != self.id {
-            // Without a kept id it may be ours, from before a restart.
-            return if self.kept { vec![Act::Twin] } else { Vec::new() };
+            // Without a kept id it may be ours, from before a restart. And before our own first echo it may be what the MQTT
+            // session kept of one who went: a bridge whose state directory is new.
+            return if self.kept && self.ever_heard { vec![Act::Twin] } else { Vec::new() };
         }
         if nonce != self.nonce || serial > self.serial {
             return Vec::new();
@@ -293,6 +294,8 @@ mod tests {
     fn another_bridge_is_told_from_our_own_past() {
         let mut canary = canary();
         canary.subscribed(at(0));
+        assert_eq!(canary.heard(at(0), b"them 0000000000000001 5"), [], "of one who went, kept by the session");
+        assert_eq!(canary.heard(at(0), b"us 0000000000000007 1"), [Act::Replayed]);
         assert_eq!(canary.heard(at(0), b"them 0000000000000001 5"), [Act::Twin]);
         assert_eq!(canary.heard(at(0), b"us 0000000000000001 5"), [], "before a restart");
         assert_eq!(canary.heard(at(0), b"us 0000000000000007 99"), [], "not yet said");

@@ -63,7 +63,13 @@ pub async fn echo(peer: &mut Peer, body: &[u8], pkid: u16) {
     let at = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
     let mut back = body.to_vec();
     back[at..at + 2].copy_from_slice(&pkid.to_be_bytes());
-    let packet = [&[0x40, 2, body[at], body[at + 1], 0x32, u8::try_from(back.len()).unwrap()][..], &back].concat();
+    peer.writer.write_all(&[0x40, 2, body[at], body[at + 1]]).await.unwrap();
+    deliver(peer, &back).await;
+}
+
+/// A publish as it is, with its packet id.
+pub async fn deliver(peer: &mut Peer, body: &[u8]) {
+    let packet = [&[0x32, u8::try_from(body.len()).unwrap()][..], body].concat();
     peer.writer.write_all(&packet).await.unwrap();
 }
 
