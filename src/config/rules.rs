@@ -111,7 +111,7 @@ fn rule(section: &Section<'_, '_>, site: &Site<'_>) -> Option<Rule> {
     let places = Places { pattern, reading: &reading };
     let place = |name| if quiet { ignore(section, name) } else { places.key(section, name) };
     let words = ["on", "off", "unknown", "toggle", "pulse"].map(|name| asked(section, name));
-    let any = section.text("any").map(|at| at.value.into_boxed_str());
+    let any = any(section);
     let window = window(section, &places);
     senses(section, &words, window.is_some());
     let [on, off, unknown, toggle, pulse] = words;
@@ -234,6 +234,16 @@ fn lease(section: &Section<'_, '_>, places: &Places<'_>, default: Duration) -> (
         Some(DeValue::String(text)) if text.starts_with('/') => (default, places.key(section, "ttl")),
         _ => (section.span("ttl", default, second..LONGEST_TTL), None),
     }
+}
+
+/// The array that is searched, by JSON Pointer.
+fn any(section: &Section<'_, '_>) -> Option<Box<str>> {
+    let at = section.text("any")?;
+    if !at.value.is_empty() && !at.value.starts_with('/') {
+        let hint = format!(r#"any = "/{}" for the field, "" for the whole payload"#, at.value);
+        section.problem(&at, "not a JSON Pointer", hint);
+    }
+    Some(at.value.into_boxed_str())
 }
 
 /// Start and end; the end may be said by a sibling.

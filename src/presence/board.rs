@@ -3,11 +3,15 @@
 //! Events only move the ends of intervals; what counts at an instant is read off them. So there are no timers here but
 //! "when does an interval end next", and a share that nobody renews dies by itself.
 
+mod gap;
+
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::gap::Gap;
+pub(super) use self::gap::{Deafness, deaf};
 use super::action::SourceId;
 use super::memory::{Memory, TopicKey};
 use super::now::{Deadline, Mono, Now, Timestamp};
@@ -354,27 +358,6 @@ pub enum Applied {
     Changed,
     /// It says the same for longer, or again.
     Renewed,
-}
-
-/// A time in which a broker could not be heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The last proof of hearing.
-    pub since: Mono,
-    /// When it ends the shares that nothing confirms.
-    pub ends_shares: Mono,
-}
-
-impl Gap {
-    /// The broker is heard.
-    pub const NONE: Gap = Gap { since: Mono::ZERO, ends_shares: Mono::MAX };
-}
-
-/// For each broker the gap that is open.
-pub(super) type Deafness = [Gap];
-
-pub(super) fn deaf(deafness: &Deafness, source: SourceId) -> Gap {
-    deafness.get(usize::from(source.0)).copied().unwrap_or(Gap::NONE)
 }
 
 /// All shares of one person.

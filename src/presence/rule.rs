@@ -5,6 +5,7 @@
 
 pub mod door;
 mod elements;
+mod filters;
 mod json;
 mod judge;
 mod pattern;
@@ -39,7 +40,7 @@ use super::action::SourceId;
 use super::memory;
 use super::now::Timestamp;
 use super::plan::{RuleId, SignalId};
-use super::topic::{Index, Pattern, minimal_filters};
+use super::topic::{Index, Pattern};
 
 /// Payloads beyond this are not looked at.
 pub const LARGEST: usize = 64 * 1024;
@@ -393,25 +394,6 @@ impl Rules {
         let prepared = rules.iter().map(|rule| Prepared::new(rule, &signals)).collect();
         let lists = rules.iter().any(|rule| rule.absent != Missing::Ignore);
         Rules { lists, rules, prepared, index, sibling_index, beside, signals, subjects, door }
-    }
-
-    /// The MQTT filters to subscribe, of all brokers together.
-    #[must_use]
-    pub fn filters(&self) -> Vec<String> {
-        self.filters_where(|_| true, true)
-    }
-
-    /// The MQTT filters to subscribe at one broker; `door`: it has the door, too.
-    #[must_use]
-    pub fn filters_of(&self, source: SourceId, door: bool) -> Vec<String> {
-        self.filters_where(|rule| rule.source.is_none_or(|only| only == source), door)
-    }
-
-    fn filters_where(&self, wanted: impl Fn(&Rule) -> bool, door: bool) -> Vec<String> {
-        let door = self.door.iter().filter(|_| door).map(|door| format!("{door}+/+"));
-        let of = |rule: &Rule| rule.siblings.iter().map(|sibling| sibling.pattern.filter()).collect::<Vec<_>>();
-        let rules = self.rules.iter().filter(|rule| wanted(rule));
-        minimal_filters(rules.flat_map(|rule| [vec![rule.pattern.filter()], of(rule)].concat()).chain(door).collect())
     }
 
     /// A rule, for logs.

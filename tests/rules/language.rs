@@ -402,6 +402,18 @@ fn who_is_no_longer_in_a_list_is_off_and_so_is_a_call_of_his_that_is_not() {
     rig.sees_wanted("alice", None);
     assert_eq!(rig.replay("room/1", r#"{"in":[]}"#), Err(Reason::EmptyList));
     rig.sees_wanted("alice", None);
+    rig.publish("room/1", r#"{"in":["alice"]}"#).unwrap();
+    assert_eq!(rig.publish("room/1", ""), Err(Reason::EmptyList), "the list is withdrawn");
+    rig.sees_wanted("alice", None);
+
+    let aged = "subject = ''\nvalue = ''\non = { exists = true }\ntime = '/at'\nmax_age = '10m'";
+    let mut rig = under(&format!("{list}{aged}"));
+    rig.publish("room/1", r#"{"at":"2026-11-24 10:30","in":["alice"]}"#).unwrap();
+    assert_eq!(rig.publish("room/1", r#"{"at":"2026-11-24 09:30","in":[]}"#), Err(Reason::TooOld));
+    assert_eq!(rig.publish("room/1", r#"{"at":"2026-11-24 09:30","in":["bob"]}"#), Err(Reason::TooOld));
+    rig.sees_wanted("alice", CALL); // neither of the old ones ends it
+    assert_eq!(rig.publish("room/1", r#"{"at":"2026-11-24 10:30","in":[]}"#), Err(Reason::EmptyList));
+    rig.sees_wanted("alice", None);
 
     let mut rig = under(&format!("{list}subject = '/who'\ndevice = '/id'\nvalue = '/is'\non = 'up'\noff = 'down'"));
     rig.publish("room/1", r#"{"in":[{"id":1,"who":"alice","is":"up"},{"id":2,"who":"alice","is":"up"}]}"#).unwrap();

@@ -299,6 +299,16 @@ impl Core {
         for id in lists {
             let Some((list, say)) = plan.rules.list(id, topic) else { continue };
             let Some(rule) = plan.rules.get(id) else { continue };
+            // An element has its age judged as it is heard; a list that names nobody, here.
+            let empty =
+                self.steps.iter_mut().find(|step| (step.rule, step.result) == (Some(id), Err(Reason::EmptyList)));
+            if let (Some(step), Some(most)) = (empty, rule.max_age)
+                && let Some(made) = plan.rules.list_made(id, topic, message.publish.payload)
+                && self.now.wall.since(made) > most
+            {
+                step.result = Err(Reason::TooOld);
+                continue;
+            }
             for person in 0..self.slots.len() {
                 let slot = self.slots[person];
                 let here = |device: &str| {

@@ -137,6 +137,9 @@ impl Rules {
         payload: &Payload<'_>,
         each: &mut Each<'_>,
     ) -> Result<(), Reason> {
+        if rule.is_withdrawn(payload) && rule.absent != Missing::Ignore {
+            return Err(Reason::EmptyList); // the list itself is withdrawn
+        }
         if rule.is_withdrawn(payload) {
             let sight = Sight::new(payload, rule.format, captures, None)?;
             return match rule.is_edge() {
@@ -157,6 +160,15 @@ impl Rules {
             }
             None => self.emit(id, &sight, rule.say(&sight)?, None, each),
         }
+    }
+
+    /// When a list says that it was made, where its rule wants to know how old it is.
+    pub(in crate::presence) fn list_made(&self, id: RuleId, topic: &str, payload: &[u8]) -> Option<Timestamp> {
+        let rule = self.get(id)?;
+        let place = rule.made.as_ref().filter(|_| rule.max_age.is_some())?;
+        let (captures, payload) = (rule.pattern.captures(topic)?, Payload::new(payload));
+        let sight = Sight::new(&payload, rule.format, &captures, rule.regex.as_ref()).ok()?;
+        instant(rule, place, &sight).ok().flatten()
     }
 
     /// Tells `each` what was said, and of whom.

@@ -452,7 +452,7 @@ impl World {
         self.alive = true;
         self.last_fault = self.last_fault.max(self.mono);
         self.note(|| "==== awake".to_owned());
-        self.core.handle_link(self.now(), SourceId(0), Link::Deaf { since: self.core_mono(since) });
+        self.core.handle_link(self.now(), SourceId(0), Link::Slept { since: self.core_mono(since) });
         self.core.handle_timeout(self.now());
         let mut touched = BTreeSet::new();
         for answer in answers {
